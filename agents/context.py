@@ -1,0 +1,93 @@
+"""What a specialist gets: live handles that never enter the checkpointed state."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from shared.forge.port import Diff, Forge
+from shared.recipes.port import RecipeBook, RecipeWorkspace
+from shared.recipes.repository_config import RepositoryConfig
+from shared.sandbox.port import Sandbox
+from shared.store.records import Task
+from shared.types import Json, Stage, TaskStatus
+
+
+class OpenWorkspace(RecipeWorkspace, Protocol):
+    """A checkout inside an open sandbox."""
+
+    sandbox: Sandbox
+
+    async def diff(self) -> Diff:
+        """What was changed since the base commit."""
+
+
+class Workspaces(Protocol):
+    """Opens disposable workspaces of the task's repository: base commit plus patch, in a sandbox, removed at the end."""
+
+    def open(self, name: str, patch: bytes = b"") -> AbstractAsyncContextManager[OpenWorkspace]: ...
+
+
+class Journal(Protocol):
+    """The task's record. Every write is one transaction, checked against the run's fencing token."""
+
+    async def log(self, stage: Stage, message: str, level: str = "info") -> None: ...
+
+    async def event(self, stage: Stage, type: str, data: Json) -> None: ...
+
+    async def update(
+        self,
+        stage: Stage,
+        status: TaskStatus | None = None,
+        *,
+        events: list[tuple[str, Json]] | None = None,
+        **fields: Any,
+    ) -> None:
+        """Change the task's row (any field of `Task`) with a `status_update` event and further `events` in one transaction."""
+
+    async def save_artifact(self, name: str, data: bytes, media_type: str = "text/plain") -> str:
+        """Keep bytes under the task; the SHA-256."""
+
+    async def load_artifact(self, name: str) -> bytes: ...
+
+
+class EffectsLedger(Protocol):
+    """Intent first, then the doing, then its result; a key that is done answers its result without doing it again."""
+
+    async def intend(self, key: str, kind: str, intent: Json) -> Json | None:
+        """Record the intent; the stored result when it was done before, else None."""
+
+    async def done(self, key: str, result: Json) -> None: ...
+
+
+class PullRequests(Protocol):
+    """The forge's pull requests; opening the same one again answers the first."""
+
+    async def open(
+        self,
+        *,
+        repo: str,
+        branch: str,
+        base_branch: str | None,
+        base_commit: str,
+        head_commit: str,
+        title: str,
+        body: str,
+        draft: bool,
+    ) -> str:
+        """The URL of the pull request."""
+
+
+@dataclass(frozen=True)
+class TaskContext:
+    task: Task
+    config: RepositoryConfig
+    recipes: RecipeBook
+    workspaces: Workspaces
+    forge: Forge
+    journal: Journal
+    effects: EffectsLedger
+    pull_requests: PullRequests
+    limits: Json
+    """The workflow's limits: `test_timeout_s`, `setup_timeout_s`, `repairs`."""
