@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from shared.forge.port import Diff, Forge
@@ -26,7 +28,9 @@ class OpenWorkspace(RecipeWorkspace, Protocol):
 class Workspaces(Protocol):
     """Opens disposable workspaces of the task's repository: base commit plus patch, in a sandbox, removed at the end."""
 
-    def open(self, name: str, patch: bytes = b"") -> AbstractAsyncContextManager[OpenWorkspace]: ...
+    def open(
+        self, name: str, patch: bytes = b"", *, readable: Sequence[Path] = (), writable: Sequence[Path] = ()
+    ) -> AbstractAsyncContextManager[OpenWorkspace]: ...
 
 
 class Journal(Protocol):
@@ -91,3 +95,7 @@ class TaskContext:
     pull_requests: PullRequests
     limits: Json
     """The workflow's limits: `test_timeout_s`, `setup_timeout_s`, `repairs`."""
+    environments: Path
+    """Root folder of cached dependency environments, shared by all tasks."""
+    model: str = "none"
+    """The model in use as `provider:name`, or `none`."""

@@ -1,0 +1,97 @@
+"""Settings: environment variables with the prefix `PERSEVERE_`, and the well-known names as they are.
+
+An unknown `PERSEVERE_` key or a bad value stops the start with one sentence that names it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from shared.errors import SettingsError
+
+PREFIX = "PERSEVERE_"
+WELL_KNOWN = {"DATABASE_URL": "database_url", "CHAT_SESSION_TTL": "chat_session_ttl"}
+INTERNAL = frozenset({"PERSEVERE_URL"})
+"""Variables with our prefix that the command line reads itself."""
+
+
+class Settings(BaseModel):
+    """What the operator chose. Times in seconds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data_dir: Path
+    host: str = "127.0.0.1"
+    port: int = Field(default=8001, ge=0, le=65535)
+    token: str | None = Field(default=None, min_length=20)
+    database_url: str | None = None
+    database_pool: int = Field(default=10, ge=2, le=100)
+    sandbox: Literal["auto", "bubblewrap", "landlock", "process"] = "auto"
+    model: str = "none"
+    worker_concurrency: int = Field(default=4, ge=1, le=100)
+    chat_session_ttl: int = Field(default=7 * 24 * 3600, ge=60)
+    approval_ttl: int = Field(default=7 * 24 * 3600, ge=60)
+    log_level: Literal["debug", "info", "warning", "error"] = "warning"
+
+    @field_validator("model")
+    @classmethod
+    def _model_has_a_provider(cls, value: str) -> str:
+        if value != "none":
+            raise ValueError("this version runs without a model: only 'none' is possible")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _database_is_postgresql(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("postgresql://", "postgres://", "postgresql+psycopg://")):
+            raise ValueError("must be a postgresql:// URL")
+        return value
+
+    @property
+    def base_url(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+
+def default_data_dir() -> Path:
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("persevere", appauthor=False))
+
+
+def load_settings(environment: Mapping[str, str] | None = None, **overrides: object) -> Settings:
+    """Read the settings; `overrides` that are not None win. Raises `SettingsError` in one sentence that names the variable."""
+    environment = os.environ if environment is None else environment
+    values: dict[str, object] = {}
+    for key, value in environment.items():
+        if key in WELL_KNOWN and value:
+            values[WELL_KNOWN[key]] = value
+    for key, value in environment.items():
+        if not key.startswith(PREFIX) or key in INTERNAL:
+            continue
+        name = key.removeprefix(PREFIX).lower()
+        if name not in Settings.model_fields:
+            known = ", ".join(PREFIX + field.upper() for field in sorted(Settings.model_fields))
+            raise SettingsError(f"Unknown setting {key}.", f"Known settings: {known}.")
+        if value != "":
+            values[name] = value
+    values.update({key: value for key, value in overrides.items() if value is not None})
+    values.setdefault("data_dir", default_data_dir())
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as exc:
+        first = exc.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else "settings"
+        message = first["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"{variable_name(name)}: {message}.", f"Correct {variable_name(name)} and start again.") from exc
+    return settings.model_copy(update={"data_dir": settings.data_dir.expanduser().absolute()})
+
+
+def variable_name(field: str) -> str:
+    """The environment variable of a field of `Settings`."""
+    return next((name for name, known in WELL_KNOWN.items() if known == field), PREFIX + field.upper())
