@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class PersevereError(Exception):
     """Base of everything a person may be told about. `message` and `next_step` are safe to show: no secrets, no tracebacks."""
@@ -13,6 +15,7 @@ class PersevereError(Exception):
         super().__init__(message)
         self.message = message
         self.next_step = next_step
+        self.details: dict[str, Any] = {}
         if code is not None:
             self.code = code
 

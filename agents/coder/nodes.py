@@ -1,0 +1,84 @@
+"""Makes the change in a sandbox and keeps it as a patch."""
+
+from __future__ import annotations
+
+import re
+
+from langgraph.runtime import Runtime
+
+from agents.coder.state import CoderState
+from agents.context import OpenWorkspace, TaskContext
+from shared.errors import TaskFailedError
+from shared.forge.port import Diff
+from shared.recipes.port import ApplyReport, NotApplicable, NothingToDo
+from shared.types import Plan, Stage, TaskStatus, canonical_json, sha256_hex
+
+PATCH = "change.patch"
+EVENT_DIFF_LIMIT = 200_000
+"""Characters of a diff that travel in an event; the whole is the artifact."""
+
+
+async def apply_recipe(state: CoderState, runtime: Runtime[TaskContext]) -> CoderState:
+    """Apply the plan's recipe at the base commit. Same plan, same commit: same patch."""
+    context = runtime.context
+    plan = Plan.model_validate(state["plan"])
+    _check_approved(state)
+    if plan.recipe is None:
+        raise TaskFailedError("The plan names no recipe.", "Set a model and retry the task.", code="model_required")
+    await context.journal.update(Stage.CODING, TaskStatus.CODING, details=f"applying the recipe {plan.recipe.name}")
+    async with context.workspaces.open("code") as workspace:
+        report = await context.recipes.get(plan.recipe.name).apply(plan, workspace)
+        if isinstance(report, NotApplicable):
+            raise TaskFailedError(report.reason, report.next_step, code=report.code)
+        diff = await workspace.diff()
+        _check_paths(context, workspace, diff)
+    if isinstance(report, NothingToDo):
+        return {"patch_sha256": None, "answer": None, "notes": [report.reason]}
+    return await _keep(context, report, diff)
+
+
+async def _keep(context: TaskContext, report: ApplyReport, diff: Diff) -> CoderState:
+    for name, data in report.artifacts.items():
+        await context.journal.save_artifact(name, data)
+    notes = list(report.notes)
+    if diff.is_empty:
+        if report.answer:
+            await context.journal.save_artifact("report.md", report.answer.encode(), "text/markdown")
+            await context.journal.log(Stage.CODING, report.answer[:4000])
+        return {"patch_sha256": None, "answer": report.answer, "notes": notes}
+    await context.journal.save_artifact(PATCH, diff.patch, "text/x-diff")
+    text = diff.patch.decode("utf-8", "replace")
+    digest = sha256_hex(diff.base_commit.encode() + b"\n" + diff.patch)
+    await context.journal.update(
+        Stage.CODING,
+        diff_summary=diff.stats,
+        details=report.summary,
+        events=[("diff_ready", {"diff_text": text[:EVENT_DIFF_LIMIT], "truncated": len(text) > EVENT_DIFF_LIMIT, "stats": diff.stats})],
+    )
+    return {"patch_sha256": digest, "diff_stats": diff.stats, "answer": report.answer, "notes": notes}
+
+
+def _check_approved(state: CoderState) -> None:
+    """What was approved is what runs: the plan's hash is computed again right before acting."""
+    approved = state.get("approved_plan_sha256")
+    if approved is not None and sha256_hex(canonical_json(state["plan"])) != approved:
+        raise TaskFailedError("The plan is not the one that was approved.", "Retry the task.", code="approval_mismatch")
+
+
+def _check_paths(context: TaskContext, workspace: OpenWorkspace, diff: Diff) -> None:
+    for path in diff.stats.get("paths", []):
+        for pattern in workspace.config.never_touch:
+            if re.fullmatch(_glob(pattern), path):
+                raise TaskFailedError(
+                    f"The change touches {path}, which .persevere.yml says never to touch ({pattern}).",
+                    "Narrow the request, or change `never_touch` on the base branch.",
+                    code="protected_path",
+                )
+
+
+def _glob(pattern: str) -> str:
+    """A regular expression for a glob: `**` crosses folders, `*` and `?` stay within one, a trailing `/` means all below."""
+    if pattern.endswith("/"):
+        pattern += "**"
+    parts = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    return "".join(parts.get(piece) or re.escape(piece) for piece in re.split(r"(\*\*/|\*\*|\*|\?)", pattern))

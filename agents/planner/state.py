@@ -1,0 +1,17 @@
+"""What the planner reads and writes. Plain data only."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from shared.types import Json
+
+
+class PlannerState(TypedDict, total=False):
+    base_commit: str
+    feedback: str | None
+    """A person's comment on the plan before, or None."""
+    plan: Json | None
+    risk: Json
+    nothing_to_do: str | None
+    """Why nothing has to be changed, or None."""
