@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 from langgraph.runtime import Runtime
 
 from agents.coder.state import CoderState
 from agents.context import OpenWorkspace, TaskContext
+from shared.approvals.policy import path_matches
 from shared.errors import TaskFailedError
 from shared.forge.port import Diff
 from shared.recipes.port import ApplyReport, NotApplicable, NothingToDo
@@ -68,17 +67,9 @@ def _check_approved(state: CoderState) -> None:
 def _check_paths(context: TaskContext, workspace: OpenWorkspace, diff: Diff) -> None:
     for path in diff.stats.get("paths", []):
         for pattern in workspace.config.never_touch:
-            if re.fullmatch(_glob(pattern), path):
+            if path_matches(path, pattern):
                 raise TaskFailedError(
                     f"The change touches {path}, which .persevere.yml says never to touch ({pattern}).",
                     "Narrow the request, or change `never_touch` on the base branch.",
                     code="protected_path",
                 )
-
-
-def _glob(pattern: str) -> str:
-    """A regular expression for a glob: `**` crosses folders, `*` and `?` stay within one, a trailing `/` means all below."""
-    if pattern.endswith("/"):
-        pattern += "**"
-    parts = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    return "".join(parts.get(piece) or re.escape(piece) for piece in re.split(r"(\*\*/|\*\*|\*|\?)", pattern))

@@ -1,0 +1,78 @@
+"""The task's record as its run writes it: rows, events, artifacts and effects, each write under the lease."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agent_orchestrator.runtime.lease import Lease
+from shared.artifacts.files import FileArtifacts
+from shared.effects import ledger
+from shared.events import store as events_store
+from shared.store import tasks
+from shared.types import ErrorInfo, Json, Plan, Stage, TaskStatus, TestResults
+
+_TYPED = {"plan": Plan, "test_results": TestResults, "error": ErrorInfo}
+
+
+class FencedJournal:
+    """Implements `agents.context.Journal`."""
+
+    def __init__(self, lease: Lease, artifacts: FileArtifacts) -> None:
+        self._lease, self._artifacts = lease, artifacts
+        self._status: TaskStatus | None = None
+
+    async def log(self, stage: Stage, message: str, level: str = "info") -> None:
+        await self.event(stage, "log", {"level": level, "message": message})
+
+    async def event(self, stage: Stage, type: str, data: Json) -> None:
+        async with self._lease.transaction() as tx:
+            await events_store.append(tx, self._lease.task_id, stage, [(type, data)])
+
+    async def update(
+        self,
+        stage: Stage,
+        status: TaskStatus | None = None,
+        *,
+        events: list[tuple[str, Json]] | None = None,
+        details: str = "",
+        **fields: Any,
+    ) -> None:
+        """Change the row; a `status_update` event is added when the status changes or `details` say something."""
+        for name, model in _TYPED.items():
+            if isinstance(fields.get(name), dict):
+                fields[name] = model.model_validate(fields[name])
+        happened: list[tuple[str, Json]] = []
+        if status is not None:
+            fields["status"] = status
+            happened.append(("status_update", {"new_status": status.value, "details": details}))
+        elif details:
+            happened.append(("log", {"level": "info", "message": details}))
+        happened.extend(events or [])
+        async with self._lease.transaction() as tx:
+            await tasks.update(tx, self._lease.task_id, stage=stage, **fields)
+            if happened:
+                await events_store.append(tx, self._lease.task_id, stage, happened)
+
+    async def save_artifact(self, name: str, data: bytes, media_type: str = "text/plain") -> str:
+        async with self._lease.transaction() as tx:
+            saved = await self._artifacts.save(tx, self._lease.task_id, name, data, media_type)
+        return saved.sha256
+
+    async def load_artifact(self, name: str) -> bytes:
+        async with self._lease.database.connection() as connection:
+            return await self._artifacts.load(connection, self._lease.task_id, name)
+
+
+class FencedEffects:
+    """Implements `agents.context.EffectsLedger`."""
+
+    def __init__(self, lease: Lease) -> None:
+        self._lease = lease
+
+    async def intend(self, key: str, kind: str, intent: Json) -> Json | None:
+        async with self._lease.transaction() as tx:
+            return await ledger.intend(tx, self._lease.task_id, key, kind, intent)
+
+    async def done(self, key: str, result: Json) -> None:
+        async with self._lease.transaction() as tx:
+            await ledger.done(tx, key, result)
