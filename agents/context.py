@@ -46,9 +46,13 @@ class Journal(Protocol):
         status: TaskStatus | None = None,
         *,
         events: list[tuple[str, Json]] | None = None,
+        details: str = "",
         **fields: Any,
     ) -> None:
-        """Change the task's row (any field of `Task`) with a `status_update` event and further `events` in one transaction."""
+        """Change the task's row (any field of `Task`) with a `status_update` event and further `events` in one transaction.
+
+        `details` is the sentence a watching person sees.
+        """
 
     async def save_artifact(self, name: str, data: bytes, media_type: str = "text/plain") -> str:
         """Keep bytes under the task; the SHA-256."""

@@ -1,0 +1,216 @@
+"""The supervisor's own nodes: preparing, asking, waiting, reporting. A node that waits does nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langgraph.runtime import Runtime
+from langgraph.types import interrupt
+
+from agent_orchestrator.supervisor.context import SupervisorContext
+from agent_orchestrator.supervisor.routes import is_command, needs_draft
+from agent_orchestrator.supervisor.state import SupervisorState
+from shared.approvals.policy import PathRule, assess_diff
+from shared.errors import TaskFailedError
+from shared.types import Gate, Json, Plan, Risk, RiskLevel, Stage, TaskStatus, canonical_json, sha256_hex, utcnow
+
+SHOWN_DIFF = 200_000
+
+
+async def prepare(state: SupervisorState, runtime: Runtime[SupervisorContext]) -> SupervisorState:
+    """Everything starts from the commit that was recorded when the run began."""
+    task = runtime.context.task
+    assert task.base_commit is not None
+    await runtime.context.journal.log(Stage.CLONING, f"working from {task.base_commit[:12]} of {task.base_branch or 'a detached head'}")
+    return {"base_commit": task.base_commit, "revisions": {}, "rejected": [], "feedback": None}
+
+
+async def plan_gate(state: SupervisorState, runtime: Runtime[SupervisorContext]) -> SupervisorState:
+    plan = state["plan"]
+    assert plan is not None
+    digest = sha256_hex(canonical_json(plan))
+    _refuse_rejected(state, digest, "plan")
+    gate = Gate.COMMAND if is_command(state) else Gate.PLAN
+    revisions = _next_revision(state, gate)
+    opened = await runtime.context.gates.pass_or_ask(
+        gate,
+        revision=revisions[gate.value],
+        title=f"{'Run this command' if gate is Gate.COMMAND else 'Go ahead with this plan'}? {plan['summary']}",
+        subject=plan,
+        content_sha256=digest,
+        risk=Risk.model_validate(state["risk"]),
+        approvers=[],
+        status=TaskStatus.PLAN_REVIEW,
+    )
+    return {"gate": opened, "revisions": revisions, "approved_plan_sha256": None}
+
+
+async def plan_decision(state: SupervisorState) -> SupervisorState:
+    return _taken(state, interrupt(state["gate"]), "approved_plan_sha256")
+
+
+async def diff_gate(state: SupervisorState, runtime: Runtime[SupervisorContext]) -> SupervisorState:
+    return await _ask_about_diff(state, runtime, "Open a pull request with this change?", TaskStatus.DIFF_REVIEW, None)
+
+
+async def red_gate(state: SupervisorState, runtime: Runtime[SupervisorContext]) -> SupervisorState:
+    """Red tests never pass quietly: a person opens a draft all the same, gives a hint, or drops it."""
+    newly = (state.get("test_results") or {}).get("newly_failing", [])
+    title = f"The change makes {len(newly) or 'some'} tests fail. Approve: open a draft all the same. Respond: try again. Reject: drop it."
+    raised = Risk(level=RiskLevel.HIGH, score=0.9, reasons=["tests are red because of this change"])
+    return await _ask_about_diff(state, runtime, title, TaskStatus.WAITING, raised)
+
+
+async def _ask_about_diff(
+    state: SupervisorState, runtime: Runtime[SupervisorContext], title: str, status: TaskStatus, raised: Risk | None
+) -> SupervisorState:
+    digest = state["patch_sha256"]
+    assert digest is not None
+    _refuse_rejected(state, digest, "change")
+    risk, approvers = _diff_risk(state, runtime.context, raised)
+    revisions = _next_revision(state, Gate.DIFF)
+    opened = await runtime.context.gates.pass_or_ask(
+        Gate.DIFF,
+        revision=revisions[Gate.DIFF.value],
+        title=title,
+        subject=await _diff_subject(state, runtime.context),
+        content_sha256=digest,
+        risk=risk,
+        approvers=approvers,
+        status=status,
+    )
+    return {"gate": opened, "revisions": revisions, "approved_sha256": None, "risk": risk.model_dump(mode="json")}
+
+
+async def diff_decision(state: SupervisorState, runtime: Runtime[SupervisorContext]) -> SupervisorState:
+    return _taken(state, interrupt(state["gate"]), "approved_sha256")
+
+
+async def apply_edit(state: SupervisorState, runtime: Runtime[SupervisorContext]) -> SupervisorState:
+    """Keep what a person edited instead of what was asked about; it is tested and asked about again."""
+    decision = state["decision"] or {}
+    if "plan" in decision["edited"]:
+        plan = Plan.model_validate(decision["edited"]["plan"])
+        return {"plan": plan.model_dump(mode="json")}
+    patch = str(decision["edited"]["patch"]).encode()
+    async with runtime.context.workspaces.open("edit", patch) as workspace:
+        diff = await workspace.diff()
+    await runtime.context.journal.save_artifact("change.patch", diff.patch, "text/x-diff")
+    digest = sha256_hex(diff.base_commit.encode() + b"\n" + diff.patch)
+    event = ("diff_ready", {"diff_text": diff.patch.decode("utf-8", "replace")[:SHOWN_DIFF], "stats": diff.stats})
+    await runtime.context.journal.update(Stage.CODING, details="the change was edited by a person", diff_summary=diff.stats, events=[event])
+    return {"patch_sha256": digest, "diff_stats": diff.stats, "test_results": None}
+
+
+async def pr_gate(state: SupervisorState, runtime: Runtime[SupervisorContext]) -> SupervisorState:
+    """A high risk is asked about once more, with everything known."""
+    digest = state["patch_sha256"]
+    assert digest is not None
+    draft = needs_draft(state)
+    if state.get("approved_sha256") is None:
+        state = {**state, "approved_sha256": digest}
+    if "pr" not in runtime.context.workflow.gates:
+        return {"gate": None, "draft": draft, "approved_sha256": state["approved_sha256"]}
+    revisions = _next_revision(state, Gate.PR)
+    opened = await runtime.context.gates.pass_or_ask(
+        Gate.PR,
+        revision=revisions[Gate.PR.value],
+        title=f"Push the branch and open the {'draft ' if draft else ''}pull request?",
+        subject=await _diff_subject(state, runtime.context),
+        content_sha256=digest,
+        risk=Risk.model_validate(state["risk"]),
+        approvers=[],
+        status=TaskStatus.DIFF_REVIEW,
+    )
+    return {"gate": opened, "revisions": revisions, "draft": draft, "approved_sha256": state["approved_sha256"]}
+
+
+async def pr_decision(state: SupervisorState) -> SupervisorState:
+    return _taken(state, interrupt(state["gate"]), "approved_sha256")
+
+
+async def report(state: SupervisorState, runtime: Runtime[SupervisorContext]) -> SupervisorState:
+    """Say how it ended, in the row and as the last event."""
+    status, outcome = ending(state)
+    fields: Json = {"outcome": outcome, "finished_at": utcnow(), "waiting_for": None}
+    done: Json = {
+        "final_status": status.value,
+        "outcome": outcome,
+        "pr_url": state.get("pr_url"),
+        "branch": state.get("branch"),
+        "draft": bool(state.get("draft")) if state.get("pr_url") else False,
+        "answer": state.get("answer"),
+        "notes": state.get("notes") or [],
+        "error": None,
+    }
+    if state.get("nothing_to_do"):
+        done["notes"] = [state["nothing_to_do"], *done["notes"]]
+    await runtime.context.journal.update(
+        Stage.REPORT, status, details=outcome.replace("_", " "), events=[("task_completed", done)], **fields
+    )
+    return {"gate": None}
+
+
+def ending(state: SupervisorState) -> tuple[TaskStatus, str]:
+    """How a task ended: its status and its outcome."""
+    decision = state.get("decision") or {}
+    if decision.get("decision") == "reject":
+        return TaskStatus.CANCELLED, "rejected"
+    if state.get("pr_url"):
+        return TaskStatus.COMPLETED, "draft_pull_request" if state.get("draft") else "pull_request"
+    if state.get("answer"):
+        return TaskStatus.COMPLETED, "answered"
+    if state.get("test_results"):
+        return TaskStatus.COMPLETED, "tests_run"
+    return TaskStatus.COMPLETED, "nothing_to_change"
+
+
+def _taken(state: SupervisorState, decision: Json, approved_key: str) -> Any:
+    """What a decision changes. An approval is worth only for the hash that was asked about."""
+    gate = state["gate"] or {}
+    update: SupervisorState = {"decision": {**decision, "gate": gate.get("gate")}, "gate": None}
+    if decision["decision"] == "approve":
+        if decision["content_sha256"] != gate.get("content_sha256"):
+            raise TaskFailedError("The approval is for another content.", "Retry the task.", code="approval_mismatch")
+        return {**update, approved_key: decision["content_sha256"]}
+    update["rejected"] = [*state.get("rejected", []), str(gate.get("content_sha256"))]
+    update["feedback"] = decision.get("comment")
+    return update
+
+
+def _refuse_rejected(state: SupervisorState, digest: str, what: str) -> None:
+    if digest in state.get("rejected", []):
+        raise TaskFailedError(
+            f"The same {what} came out again although it was turned down, so there is nothing new to decide.",
+            "Send a new request that says what should be different.",
+            code="same_content_again",
+        )
+
+
+def _next_revision(state: SupervisorState, gate: Gate) -> dict[str, int]:
+    revisions = dict(state.get("revisions", {}))
+    revisions[gate.value] = revisions.get(gate.value, 0) + 1
+    return revisions
+
+
+def _diff_risk(state: SupervisorState, context: SupervisorContext, raised: Risk | None) -> tuple[Risk, list[str]]:
+    stats = state.get("diff_stats", {})
+    base = Risk.model_validate(state["risk"])
+    if raised is not None and raised.level.rank > base.level.rank:
+        base = raised.model_copy(update={"reasons": [*raised.reasons, *base.reasons]})
+    rules = [PathRule(name=rule.name, paths=rule.paths, risk=rule.risk, approvers=rule.approvers) for rule in context.config.approvals]
+    lines = int(stats.get("insertions", 0)) + int(stats.get("deletions", 0))
+    return assess_diff(base, list(stats.get("paths", [])), lines=lines, rules=rules)
+
+
+async def _diff_subject(state: SupervisorState, context: SupervisorContext) -> Json:
+    patch = await context.journal.load_artifact("change.patch")
+    text = patch.decode("utf-8", "replace")
+    return {
+        "base_commit": state["base_commit"],
+        "diff_text": text[:SHOWN_DIFF],
+        "truncated": len(text) > SHOWN_DIFF,
+        "stats": state.get("diff_stats", {}),
+        "test_results": state.get("test_results"),
+        "notes": state.get("notes") or [],
+    }

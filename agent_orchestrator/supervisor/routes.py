@@ -1,0 +1,119 @@
+"""Where a task goes next: a pure function of its state and its workflow."""
+
+from __future__ import annotations
+
+from langgraph.runtime import Runtime
+
+from agent_orchestrator.supervisor.context import SupervisorContext
+from agent_orchestrator.supervisor.state import SupervisorState
+from workflows.loader import Workflow
+
+COMMAND_RECIPE = "run_command"
+
+
+def after_planner(state: SupervisorState, runtime: Runtime[SupervisorContext]) -> str:
+    if state.get("nothing_to_do") or not state.get("plan"):
+        return "report"
+    workflow = _workflow(runtime)
+    return "plan_gate" if "plan" in workflow.gates or is_command(state) else "coder"
+
+
+def gate_is_open(state: SupervisorState) -> str:
+    return "wait" if state.get("gate") else "pass"
+
+
+def after_plan_decision(state: SupervisorState) -> str:
+    match _decision(state):
+        case "approve":
+            return "coder"
+        case "edit":
+            return "edit"
+        case "respond":
+            return "planner"
+        case _:
+            return "report"
+
+
+def after_coder(state: SupervisorState, runtime: Runtime[SupervisorContext]) -> str:
+    workflow = _workflow(runtime)
+    if state.get("patch_sha256") is None:
+        return "tester" if runs_tests_only(state) and "tester" in workflow.stages else "report"
+    if "pr" not in workflow.stages:
+        return "report"
+    if "diff" in workflow.gates and _diff_first(runtime):
+        return "diff_gate"
+    return "tester" if "tester" in workflow.stages else _to_diff(runtime)
+
+
+def after_tester(state: SupervisorState, runtime: Runtime[SupervisorContext]) -> str:
+    if state.get("patch_sha256") is None:
+        return "report"
+    if is_red(state):
+        return "red_gate"
+    return "pr_gate" if _diff_first(runtime) and state.get("approved_sha256") else _to_diff(runtime)
+
+
+def after_diff_decision(state: SupervisorState, runtime: Runtime[SupervisorContext]) -> str:
+    match _decision(state):
+        case "approve":
+            untested = _diff_first(runtime) and state.get("test_results") is None and "tester" in _workflow(runtime).stages
+            return "tester" if untested else "pr_gate"
+        case "edit":
+            return "edit"
+        case "respond":
+            return "planner"
+        case _:
+            return "report"
+
+
+def after_edit(state: SupervisorState, runtime: Runtime[SupervisorContext]) -> str:
+    """An edited plan is asked about again; an edited diff is tested, then asked about again."""
+    if (state.get("decision") or {}).get("gate") in ("plan", "command"):
+        return "plan_gate"
+    untested = "tester" in runtime.context.workflow.stages and not _diff_first(runtime)
+    return "tester" if untested else "diff_gate"
+
+
+def after_pr_decision(state: SupervisorState) -> str:
+    return "pr" if _decision(state) == "approve" else "report"
+
+
+def is_red(state: SupervisorState) -> bool:
+    """Red because of the change: a new failure, not one the base commit has too."""
+    results = state.get("test_results") or {}
+    return bool(results.get("newly_failing")) or (results.get("verdict") == "failed" and not results.get("failing_before"))
+
+
+def needs_draft(state: SupervisorState) -> bool:
+    """No proof that the change is right: no tests, tests that could not run, or red ones a person accepted."""
+    results = state.get("test_results") or {}
+    return is_red(state) or results.get("verdict") in (None, "none", "error", "timeout")
+
+
+def is_command(state: SupervisorState) -> bool:
+    return _recipe(state) == COMMAND_RECIPE
+
+
+def runs_tests_only(state: SupervisorState) -> bool:
+    return _recipe(state) == "run_tests"
+
+
+def _recipe(state: SupervisorState) -> str | None:
+    plan = state.get("plan") or {}
+    return (plan.get("recipe") or {}).get("name")
+
+
+def _decision(state: SupervisorState) -> str:
+    return str((state.get("decision") or {}).get("decision", "reject"))
+
+
+def _to_diff(runtime: Runtime[SupervisorContext]) -> str:
+    return "diff_gate" if "diff" in _workflow(runtime).gates else "pr_gate"
+
+
+def _diff_first(runtime: Runtime[SupervisorContext]) -> bool:
+    return runtime.context.workflow.diff_gate == "before_tests" or not runtime.context.isolated
+
+
+def _workflow(runtime: Runtime[SupervisorContext]) -> Workflow:
+    return runtime.context.workflow

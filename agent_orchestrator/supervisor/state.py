@@ -1,0 +1,34 @@
+"""The state of a task run. Plain data; the specialists read and write a part of it each."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from shared.types import Json
+
+
+class SupervisorState(TypedDict, total=False):
+    base_commit: str
+    plan: Json | None
+    risk: Json
+    nothing_to_do: str | None
+    feedback: str | None
+    approved_plan_sha256: str | None
+    patch_sha256: str | None
+    approved_sha256: str | None
+    diff_stats: Json
+    answer: str | None
+    notes: list[str]
+    test_results: Json | None
+    draft: bool
+    branch: str | None
+    head_commit: str | None
+    pr_url: str | None
+    gate: Json | None
+    """The open gate {approval_id, gate, content_sha256}, or None."""
+    decision: Json | None
+    """The last decision {decision, comment, edited, by, gate}."""
+    revisions: dict[str, int]
+    """How often each gate was asked."""
+    rejected: list[str]
+    """Content hashes that were turned down: offering one again ends the loop."""
