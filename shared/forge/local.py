@@ -1,0 +1,196 @@
+"""The forge of a laptop: repositories are folders, a pull request is a branch and a record."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+from shared.errors import ConflictError, RepositoryError
+from shared.forge import objects, source, worktree
+from shared.forge.git import GitError, run_git
+from shared.forge.port import Checkout, Commit, Diff, RepositoryInfo
+from shared.forge.private import make_private, remove_tree
+from shared.forge.source import OBJECT_ID, Source, locate
+from shared.types import sha256_hex
+
+
+class LocalForge:
+    """Works on local paths. `data_dir/repositories` keeps git folders of our own that only borrow objects."""
+
+    name = "local"
+
+    def __init__(self, data_dir: Path) -> None:
+        self._readers = data_dir.absolute() / "repositories"
+        self._making = asyncio.Lock()
+
+    async def inspect(self, repo: str, branch: str | None = None) -> RepositoryInfo:
+        found = await locate(repo)
+        reader = await self._reader(found)
+        default = await source.current_branch(found)
+        head = await self._resolve(found, reader, branch)
+        notes = []
+        if default is None:
+            notes.append("HEAD is detached: the work starts from its commit.")
+        notes += await source.working_tree_notes(found, reader, await source.read_ref(found, "HEAD") or head)
+        try:
+            submodules = await objects.submodules(reader, head)
+        except GitError as exc:
+            raise source.damaged(found.name, f"the files of commit {head[:12]} cannot be read") from exc
+        if submodules:
+            notes.append(f"Submodules are left out: {', '.join(submodules[:5])}{' …' if len(submodules) > 5 else ''}.")
+        return RepositoryInfo(found.name, default, head, tuple(notes))
+
+    async def read_file(self, repo: str, commit: str, path: str) -> bytes | None:
+        """A regular file at a commit; None for what is missing, a folder, a link or a submodule."""
+        return await objects.read_file(await self._reader(await locate(repo)), _checked(commit), path)
+
+    async def list_files(self, repo: str, commit: str) -> list[str]:
+        """Names that are not UTF-8 keep their bytes as surrogate escapes."""
+        return await objects.list_files(await self._reader(await locate(repo)), _checked(commit))
+
+    async def checkout(self, repo: str, base_commit: str, patch: bytes, folder: Path, git_dir: Path) -> Checkout:
+        found = await locate(repo)
+        await make_private(git_dir, found.objects, found.object_format)
+        await self._index(found, git_dir, base_commit, patch)
+        await asyncio.to_thread(remove_tree, folder)
+        folder.mkdir(parents=True)
+        try:
+            await run_git("checkout-index", "--all", "--index", "--quiet", git_dir=git_dir, work_tree=folder, timeout_s=600)
+        except GitError as exc:
+            raise _unreadable(found, base_commit) from exc
+        return Checkout(folder, git_dir, base_commit)
+
+    async def diff(self, checkout: Checkout) -> Diff:
+        await worktree.record(checkout.folder, checkout.git_dir, len(checkout.base_commit))
+        patch, stats = await worktree.compare(checkout.git_dir, checkout.base_commit)
+        return Diff(checkout.base_commit, patch, stats)
+
+    async def commit_id(self, repo: str, commit: Commit, git_dir: Path) -> str:
+        found = await locate(repo)
+        await make_private(git_dir, found.objects, found.object_format)
+        await self._index(found, git_dir, commit.base_commit, commit.patch)
+        return await objects.write_commit(git_dir, commit)
+
+    async def push(self, repo: str, commit_id: str, branch: str, git_dir: Path) -> None:
+        found = await locate(repo)
+        ref = await _branch_ref(branch)
+        _checked(commit_id)
+        if not await self._is_free(found, branch, commit_id):
+            return
+        await objects.copy_commit(git_dir, commit_id, found)
+        nothing = "0" * len(commit_id)
+        who = {"GIT_COMMITTER_NAME": "Persevere", "GIT_COMMITTER_EMAIL": "persevere@localhost"}
+        durable = ("core.fsync=reference",)
+        try:
+            await run_git("update-ref", "-m", "persevere", ref, commit_id, nothing, git_dir=found.git_dir, env=who, config=durable)
+        except GitError as exc:
+            if await self._is_free(found, branch, commit_id):
+                raise _not_created(found, branch, exc) from exc
+
+    async def branch_head(self, repo: str, branch: str) -> str | None:
+        return await source.read_ref(await locate(repo), await _branch_ref(branch))
+
+    async def _is_free(self, found: Source, branch: str, commit_id: str) -> bool:
+        """False when the branch is already there with the commit; `ConflictError` when it points elsewhere."""
+        there = await source.read_ref(found, f"refs/heads/{branch}")
+        if there not in (None, commit_id):
+            raise ConflictError(
+                f"The branch {branch} already exists in {found.name} and points to another commit",
+                f"Look at it, then delete or rename it: git -C '{found.name}' branch -m {branch} NEW-NAME",
+                code="branch_exists",
+            )
+        return there is None
+
+    async def _reader(self, found: Source) -> Path:
+        """Our own git folder for reading this repository's objects; made once."""
+        key = sha256_hex(f"{found.object_format}\n".encode() + os.fsencode(found.objects))[:24]
+        reader = self._readers / key
+        async with self._making:
+            if not (reader / "info" / "attributes").is_file():
+                # Made aside and moved into place: other processes see all of it or nothing.
+                new = self._readers / f"{key}.{os.getpid()}"
+                await make_private(new, found.objects, found.object_format)
+                try:
+                    new.rename(reader)
+                except OSError:
+                    remove_tree(new)
+        return reader
+
+    async def _resolve(self, found: Source, reader: Path, branch: str | None) -> str:
+        names = ["HEAD"] if branch is None else [f"refs/heads/{branch}", f"refs/remotes/{branch}", f"refs/remotes/origin/{branch}"]
+        names += [] if branch is None else [f"refs/tags/{branch}"]
+        for name in names:
+            target = await source.read_ref(found, name)
+            if target is not None:
+                break
+        else:
+            target = branch if branch is not None and OBJECT_ID.fullmatch(branch) else None
+        if target is None:
+            raise await _no_commit(found, branch)
+        commit = await objects.peel(reader, target)
+        if commit is None:
+            raise source.damaged(found.name, f"commit {target[:12]} cannot be read")
+        return commit
+
+    async def _index(self, found: Source, git_dir: Path, base_commit: str, patch: bytes) -> None:
+        """Make the index of our git folder base plus patch."""
+        try:
+            await run_git("read-tree", _checked(base_commit), git_dir=git_dir)
+        except GitError as exc:
+            raise _unreadable(found, base_commit) from exc
+        if not patch.strip():
+            return
+        try:
+            await run_git("apply", "--cached", "--binary", "--whitespace=nowarn", "-", git_dir=git_dir, stdin=patch)
+        except GitError as exc:
+            raise RepositoryError(
+                f"The patch does not apply to commit {base_commit[:12]}",
+                "Make the patch against that commit, in git's format.",
+                code="patch_does_not_apply",
+            ) from exc
+
+
+def _checked(commit: str) -> str:
+    if not OBJECT_ID.fullmatch(commit):
+        raise RepositoryError("That is not a full commit id", "Give all 40 (or 64) hexadecimal digits.", code="bad_commit_id")
+    return commit
+
+
+async def _branch_ref(branch: str) -> str:
+    ref = f"refs/heads/{branch}"
+    if "\0" in branch or (await run_git("check-ref-format", ref, timeout_s=20, check=False)).exit_code != 0:
+        raise RepositoryError("git does not allow that branch name", "Use letters, digits, hyphens and slashes.", code="bad_branch_name")
+    return ref
+
+
+async def _no_commit(found: Source, branch: str | None) -> RepositoryError:
+    if branch is not None:
+        shown = branch[:100]
+        return RepositoryError(
+            f"{found.name} has no branch {shown!r}", "Name a branch that exists: git branch --all.", code="branch_not_found"
+        )
+    if await source.has_refs(found):
+        text = f"HEAD of {found.name} points to a branch that has no commit"
+        return RepositoryError(text, "Check out a branch that has one, or name it.", code="repository_empty")
+    return RepositoryError(f"{found.name} has no commit yet", "Make a first commit: git add . && git commit.", code="repository_empty")
+
+
+def _unreadable(found: Source, commit: str) -> RepositoryError:
+    pack = found.objects / "pack"
+    if any(pack.glob("*.promisor")):
+        text = f"{found.name} is a partial clone and files of commit {commit[:12]} are not in it"
+        return RepositoryError(text, f"Fetch them: git -C '{found.name}' fetch --refetch --no-filter", code="repository_partial")
+    return source.damaged(found.name, f"the files of commit {commit[:12]} cannot be read")
+
+
+def _not_created(found: Source, branch: str, exc: GitError) -> RepositoryError | ConflictError:
+    if "cannot create" in exc.stderr and "exists" in exc.stderr:
+        text = f"The branch {branch} cannot be created beside a branch whose name is the beginning of it"
+        return ConflictError(text, f"Rename that branch: git -C '{found.name}' branch -m OLD NEW", code="branch_exists")
+    if ".lock" in exc.stderr and "exists" in exc.stderr.lower():
+        text = f"Another git process is writing branches of {found.name}"
+        return RepositoryError(text, "Wait for it; if there is none, remove the .lock file git names.", code="repository_locked")
+    return RepositoryError(
+        f"The branch {branch} could not be written to {found.name}", "Check that you may write there.", code="repository_not_writable"
+    )
