@@ -1,0 +1,126 @@
+"""Fix lint findings and imports with ruff, by the repository's own ruff settings where it has any."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+
+from shared.recipes.port import ApplyReport, NotApplicable, NothingToDo, RecipeMatch, RecipePlan, RecipeWorkspace
+from shared.recipes.repository_config import RepositoryConfig
+from shared.types import Json, Plan, PlanStep, RecipeChoice, Risk, RiskLevel
+from workflows.recipes.ruff_files import changed_in_diff, has_ruff_configuration, keep_protected, put_back, python_files
+from workflows.recipes.tooling import run_ruff
+from workflows.recipes.wording import PATH, QUOTES, count, matches_any, plain
+
+_WHERE = rf"(?: (?:in|of|under|for|from|on) (?:the )?(?:file |folder |directory |module )?[{QUOTES}]?(?P<path>{PATH})[{QUOTES}]?)?"
+_ALL = r"(?:(?:the|all|all the|every|any|our|remaining) )*"
+_LINT = r"(?:(?:python|ruff|flake8|pyflakes|pycodestyle) )?(?:lint(?:er|ing)?(?: (?:findings?|errors?|warnings?|issues?|problems?|violations?|complaints?))?|lints|(?:ruff|flake8|pyflakes) (?:findings?|errors?|warnings?|issues?|violations?))"
+_IMPORTS = r"(?:(?:unused |order of the |order of )?imports?|import (?:order|sorting|statements)|isort)"
+_PATTERNS = [
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        rf"(?:fix|clean up|clear|resolve|correct|autofix|auto-fix|repair|solve) {_ALL}{_LINT}(?:(?: and|,| &) (?P<both>(?:(?:fix|sort) )?{_ALL}{_IMPORTS}))?{_WHERE}",
+        rf"(?:sort|organi[sz]e|order|tidy(?: up)?|clean up|fix|isort) (?P<imports>{_ALL}{_IMPORTS}){_WHERE}",
+        rf"(?P<imports>(?:remove|delete|drop) {_ALL}unused imports){_WHERE}",
+        rf"(?:run|apply) (?:the )?(?:lint(?:er)?|ruff)(?: (?:check )?(?:with )?--fix| and fix (?:what it finds|(?:the |all )?(?:findings|errors|issues)))?{_WHERE}",
+        rf"(?:lint|ruff)(?: (?:the|our|my|this))?(?: code)?{_WHERE}",
+        rf"make (?:the )?(?:lint(?:er)?|ruff|flake8) (?:happy|pass|green|clean){_WHERE}",
+    )
+]
+
+
+class FixLint:
+    name = "fix_lint"
+    summary = "Fix lint findings and sort imports"
+    example = "fix the lint findings and imports"
+    workflow = "refactor"
+
+    def parse(self, text: str, config: RepositoryConfig | None = None) -> RecipeMatch | None:
+        request = plain(text)
+        for pattern in _PATTERNS:
+            if found := pattern.fullmatch(request):
+                groups = found.groupdict()
+                slots: Json = {"paths": [groups["path"]]} if groups.get("path") else {}
+                if groups.get("imports"):
+                    slots["only"] = "F401" if "unused" in str(groups["imports"]) else "I"
+                elif groups.get("both"):
+                    slots["imports"] = True
+                return RecipeMatch(self.name, slots)
+        return None
+
+    def answer(self, slots: Json, slot: str, text: str, config: RepositoryConfig | None = None) -> Json | None:
+        return None
+
+    async def plan(self, slots: Json, prompt: str, workspace: RecipeWorkspace) -> RecipePlan | NothingToDo | NotApplicable:
+        paths = list(slots.get("paths", []))
+        if not await python_files(workspace, paths):
+            return no_python(paths)
+        arguments: Json = {"paths": paths, "select": await _selection(slots, workspace)}
+        preview = await run_ruff(workspace, "check", "--diff", "--quiet", "--no-cache", *arguments["select"], *(paths or ["."]))
+        files = [path for path in changed_in_diff(preview.stdout) if not matches_any(path, workspace.config.never_touch)]
+        findings = await _findings(workspace, arguments)
+        if not files:
+            left = f"; what ruff reports cannot be fixed automatically: {_summed(findings)}" if findings else ""
+            return NothingToDo(f"The lint is clean: ruff has nothing to fix{left}.")
+        plan = Plan(
+            summary=f"Fix lint findings in {count(len(files), 'file')} with ruff.",
+            steps=[PlanStep(id="1", title="Apply ruff's safe fixes", files=files, detail=_summed(findings))],
+            acceptance_criteria=["ruff finds nothing more that it can fix safely.", "The tests pass as before."],
+            tests=["The repository's own tests."],
+            risks=["Removing an unused import can hide a name that other code imported from there."],
+            recipe=RecipeChoice(name=self.name, arguments=arguments),
+        )
+        return RecipePlan(plan, Risk(level=RiskLevel.LOW, score=0.2, reasons=["safe fixes of a linter"]))
+
+    async def apply(self, plan: Plan, workspace: RecipeWorkspace) -> ApplyReport | NothingToDo | NotApplicable:
+        arguments = plan.recipe.arguments if plan.recipe else {"paths": [], "select": []}
+        kept = await keep_protected(workspace)
+        await run_ruff(workspace, "check", "--fix", "--quiet", "--no-cache", *arguments["select"], *(arguments["paths"] or ["."]))
+        await put_back(workspace, kept)
+        left = await _findings(workspace, arguments)
+        notes = [f"Left for a person: {_summed(left)}."] if left else []
+        notes += [f"{each['filename']}:{each['location']['row']}: {each['code']} {each['message']}" for each in left[:20]]
+        return ApplyReport(f"Applied ruff's safe fixes; {count(len(left), 'finding')} left.", tuple(notes))
+
+
+def no_python(paths: list[str]) -> NotApplicable:
+    where = f" below {', '.join(paths)}" if paths else " in this repository"
+    return NotApplicable(f"There are no Python files{where}.", "This recipe works on Python; name a path that has some.")
+
+
+async def _selection(slots: Json, workspace: RecipeWorkspace) -> list[str]:
+    """Arguments of ruff: only imports when asked for only these; import sorting besides the defaults when nothing is configured."""
+    if slots.get("only"):
+        return ["--select", str(slots["only"])]
+    if slots.get("imports") or not await has_ruff_configuration(workspace):
+        return ["--extend-select", "I"]
+    return []
+
+
+async def _findings(workspace: RecipeWorkspace, arguments: Json) -> list[Json]:
+    result = await run_ruff(
+        workspace, "check", "--output-format", "json", "--quiet", "--no-cache", *arguments["select"], *(arguments["paths"] or ["."])
+    )
+    try:
+        found: list[Json] = json.loads(result.stdout or "[]")
+    except ValueError:
+        return []
+    root = _common_root(result.stdout, await workspace.files(), found)
+    return [{**each, "filename": str(each["filename"]).removeprefix(root)} for each in found]
+
+
+def _common_root(_: str, files: object, found: list[Json]) -> str:
+    """ruff answers absolute paths: what comes before the tracked path of the first finding."""
+    names = set(files) if isinstance(files, list | tuple) else set()
+    for each in found:
+        parts = str(each["filename"]).split("/")
+        for start in range(len(parts)):
+            if "/".join(parts[start:]) in names:
+                return "/".join(parts[:start]) + "/"
+    return ""
+
+
+def _summed(findings: list[Json]) -> str:
+    codes = Counter(str(each.get("code") or "syntax error") for each in findings)
+    return ", ".join(f"{number} × {code}" for code, number in codes.most_common(8))

@@ -1,0 +1,1 @@
+"""Scripts that run isolated inside the sandbox, JSON on standard input and output."""
