@@ -1,0 +1,138 @@
+"""Cached environments outside the repository: built once per set of requirements, read-only for the tests."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import platform
+import shutil
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+from agents.tester.values import NodeNeeds, PythonNeeds
+from shared.sandbox.port import Command, Sandbox
+from shared.types import CommandResult, canonical_json, sha256_hex
+
+SCRATCH = ".persevere"
+"""A folder of the disposable workspace for our own files: reports, requirement lists, the overlay."""
+_FORMAT = 1
+
+OpenSandbox = Callable[[Path], AbstractAsyncContextManager[Sandbox]]
+Log = Callable[[str], Awaitable[None]]
+
+
+class InstallError(Exception):
+    """What the tests need could not be installed; the message says why."""
+
+
+def base_python() -> str:
+    """The interpreter below our own virtual environment."""
+    return str(getattr(sys, "_base_executable", None) or sys.executable)
+
+
+class TesterEnvironments:
+    """Environments by the hash of what is in them, below `root`. Any number of processes may ask for the same one."""
+
+    __test__ = False
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    async def python(self, needs: PythonNeeds, open_sandbox: OpenSandbox, timeout_s: float, log: Log) -> Path:
+        """The folder of a virtual environment with everything `needs` names. Raises `InstallError`."""
+        key = _key("python", sys.version, platform.platform(), needs.requirements, needs.locked, needs.backend if needs.editable else [])
+
+        async def build(sandbox: Sandbox, folder: Path) -> None:
+            await log("installing the test environment: " + (", ".join(needs.requirements) or "locked requirements")[:300])
+            await _build_python(sandbox, folder, needs, timeout_s)
+
+        return await self._cached(key, open_sandbox, build)
+
+    async def node(self, needs: NodeNeeds, open_sandbox: OpenSandbox, timeout_s: float, log: Log) -> Path:
+        """A folder whose `node_modules` has the packages of one package.json. Raises `InstallError`."""
+        key = _key("node", needs.argv, needs.files, platform.platform())
+
+        async def build(sandbox: Sandbox, folder: Path) -> None:
+            await log(f"installing the packages of {needs.cwd}/package.json")
+            for name, text in needs.files.items():
+                (folder / name).write_text(text)
+            where = f'cd "$0" && exec {" ".join(needs.argv)}'
+            command = Command(["/bin/sh", "-c", where, str(folder)], timeout_s=timeout_s, registries=True, environment={"CI": "1"})
+            check_installed(await sandbox.run(command), needs.argv[0])
+
+        return await self._cached(key, open_sandbox, build)
+
+    async def _cached(self, key: str, open_sandbox: OpenSandbox, build: Callable[[Sandbox, Path], Awaitable[None]]) -> Path:
+        """The folder is built in place, since environments hold their own path; only the marker beside it makes it count."""
+        home = self._root / key
+        marker, folder = home / "complete", home / "content"
+        if marker.exists():
+            return folder
+        self._root.mkdir(parents=True, exist_ok=True, mode=0o755)
+        async with _locked(self._root / f"{key}.lock"):
+            if marker.exists():
+                return folder
+            await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
+            folder.mkdir(parents=True)
+            try:
+                async with open_sandbox(folder) as sandbox:
+                    await build(sandbox, folder)
+            except BaseException:
+                await asyncio.shield(asyncio.to_thread(shutil.rmtree, home, ignore_errors=True))
+                raise
+            marker.write_text("complete\n")
+        return folder
+
+
+async def _build_python(sandbox: Sandbox, folder: Path, needs: PythonNeeds, timeout_s: float) -> None:
+    """`-I` keeps the repository's own modules from shadowing venv and pip."""
+    made = await sandbox.run(Command([base_python(), "-I", "-m", "venv", str(folder)], timeout_s=timeout_s))
+    if not made.ok:
+        raise InstallError("a virtual environment could not be made: " + closing_lines(made))
+    pip = [str(folder / "bin" / "python"), "-I", "-m", "pip", "install", "--no-input", "--progress-bar=off", "-r"]
+    lists = {"locked": needs.locked, "requirements": needs.requirements + (_backend(needs) if needs.editable else [])}
+    for name, lines in lists.items():
+        if lines:
+            path = f"{SCRATCH}/{name}.txt"
+            await sandbox.write(path, ("\n".join(lines) + "\n").encode())
+            command = Command([*pip, str(sandbox.root / path)], cwd=SCRATCH, timeout_s=timeout_s, registries=True)
+            check_installed(await sandbox.run(command), "pip")
+
+
+def _backend(needs: PythonNeeds) -> list[str]:
+    return [*needs.backend, *(["editables"] if any("hatch" in line for line in needs.backend) else [])]
+
+
+def check_installed(result: CommandResult, tool: str) -> None:
+    if result.ok:
+        return
+    if result.stopped_by is not None:
+        raise InstallError(f"{tool} was stopped by its limit ({result.stopped_by}): {closing_lines(result)}")
+    raise InstallError(f"{tool} could not install what the tests need: {closing_lines(result)}")
+
+
+def closing_lines(result: CommandResult, count: int = 6) -> str:
+    """The last lines of what a command wrote, preferring its errors; at most 800 characters."""
+    text = result.stderr.strip() or result.stdout.strip()
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("[notice]")]
+    return " / ".join(lines[-count:])[-800:]
+
+
+def _key(*parts: object) -> str:
+    return sha256_hex(canonical_json([_FORMAT, *parts]))[:32]
+
+
+@contextlib.asynccontextmanager
+async def _locked(path: Path) -> AsyncIterator[None]:
+    """One process at a time; the kernel frees the lock of a process that was killed."""
+    with path.open("w") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                await asyncio.sleep(0.2)
+        yield

@@ -1,0 +1,173 @@
+"""Runs the test commands in one fresh workspace, within one time limit for all of them."""
+
+from __future__ import annotations
+
+import secrets
+import shlex
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agents.tester.environment import SCRATCH, InstallError, Log, base_python, check_installed
+from agents.tester.junit import MAX_JUNIT_BYTES
+from agents.tester.parse import judge_command
+from agents.tester.toolchains import Toolchains
+from agents.tester.values import CommandReport, RunReport, TestCommand, TestSetup
+from shared.errors import PersevereError
+from shared.sandbox.port import Command, Sandbox
+from shared.types import CommandResult
+
+_OUTPUT_KEPT = 200_000
+_NO_METADATA = ("PackageNotFoundError", "DistributionNotFound", "No package metadata was found")
+_VERSIONS = ("SETUPTOOLS_SCM_PRETEND_VERSION", "PDM_BUILD_SCM_VERSION", "PBR_VERSION", "UV_DYNAMIC_VERSIONING_BYPASS")
+
+
+@dataclass
+class WorkspaceRun:
+    """One workspace's run. `python_home` and `node_homes` are cached environments; times in seconds."""
+
+    sandbox: Sandbox
+    setup: TestSetup
+    toolchains: Toolchains
+    python_home: Path | None
+    node_homes: Mapping[str, Path]
+    timeout_s: float
+    setup_timeout_s: float
+    log: Log
+    output: list[str] = field(default_factory=list)
+    _overlay: Path | None = None
+    _ends: float = 0.0
+
+    async def run(self) -> RunReport:
+        """Prepare the workspace, then every command. A limit that is hit ends the run in a clear state."""
+        try:
+            await self._prepare()
+            self._ends = time.monotonic() + self.timeout_s
+            return RunReport(reports=[await self._judge(command) for command in self.setup.commands])
+        except InstallError as exc:
+            return RunReport(error=f"The tests cannot be run: {exc}")
+
+    async def _prepare(self) -> None:
+        await self.sandbox.write(f"{SCRATCH}/.gitignore", b"*\n")
+        if self.setup.python is not None and self.setup.python.editable:
+            await self._install_project(isolated=False)
+        elif self.setup.setup and self.python_home is not None:
+            await self._make_overlay()
+        for needs in self.setup.node:
+            home = self.node_homes.get(needs.cwd)
+            if home is not None:
+                link = ["ln", "-sfn", str(home / "node_modules"), "node_modules"]
+                check_installed(await self._shell(Command(link, cwd=needs.cwd, timeout_s=30)), "ln")
+            else:
+                command = Command(
+                    needs.argv, cwd=needs.cwd, timeout_s=self.setup_timeout_s, registries=True, environment=self._environment()
+                )
+                check_installed(await self._shell(command), needs.argv[0])
+        for line in self.setup.setup:
+            await self.log(f"set-up: {line}"[:300])
+            command = Command(["/bin/sh", "-c", line], environment=self._environment(), timeout_s=self.setup_timeout_s, registries=True)
+            check_installed(await self._shell(command), f"the set-up command `{line}`")
+
+    async def _judge(self, command: TestCommand) -> CommandReport:
+        if command.argv[0] in self.toolchains.missing:
+            return CommandReport(command=command.text, outcome="broken", reason=f"{command.argv[0]} is not installed on this machine.")
+        result, junit = await self._attempt(command)
+        if command.kind == "pytest" and result.exit_code == 4 and "unrecognized arguments" in result.stderr + result.stdout:
+            await self.log("pytest does not know options of the repository's settings; running without its addopts")
+            result, junit = await self._attempt(command, ("-o", "addopts="))
+        if not result.ok and self._lacks_metadata(result):
+            await self.log("the tests ask for the project's own metadata; installing the project")
+            await self._install_project(isolated=True)
+            result, junit = await self._attempt(command)
+        return judge_command(command, result, junit)
+
+    def _lacks_metadata(self, result: CommandResult) -> bool:
+        text = result.stdout + result.stderr
+        return self._overlay is None and self.python_home is not None and any(sign in text for sign in _NO_METADATA)
+
+    async def _attempt(self, command: TestCommand, options: tuple[str, ...] = ()) -> tuple[CommandResult, bytes | None]:
+        """Run once; the JUnit file has a name the tests cannot know beforehand."""
+        report = f"{SCRATCH}/junit-{secrets.token_hex(8)}.xml"
+        argv = [self._python() if word == "{python}" else word for word in command.argv]
+        environment = self._environment()
+        flags = [f"--junitxml={self.sandbox.root / report}", *options]
+        if command.kind == "pytest" and argv[:2] != ["/bin/sh", "-c"]:
+            argv += ["--color=no", *flags]
+        elif command.kind in ("pytest", "make", "shell"):
+            environment["PYTEST_ADDOPTS"] = shlex.join(flags)
+        if command.kind == "cargo" and not await self.sandbox.exists("Cargo.lock"):
+            argv = [*argv, "--offline"]
+        left = self._ends - time.monotonic()
+        await self.log(f"running {command.text}"[:300])
+        result = await self._shell(Command(argv, cwd=command.cwd, environment=environment, timeout_s=max(1.0, left)))
+        return result, await self._report(report)
+
+    async def _report(self, path: str) -> bytes | None:
+        """The JUnit file, unless the tests made it something else or too large to read."""
+        try:
+            if not await self.sandbox.exists(path):
+                return None
+            size = await self.sandbox.run(Command(["stat", "-c", "%s", path], timeout_s=20))
+            if not size.ok or not size.stdout.strip().isdigit() or int(size.stdout) > MAX_JUNIT_BYTES:
+                return b"too large"
+            return await self.sandbox.read(path)
+        except PersevereError:
+            return b"unreadable"
+
+    async def _shell(self, command: Command) -> CommandResult:
+        result = await self.sandbox.run(command)
+        self.output.append(
+            f"$ {shlex.join(command.argv)}\n{result.stdout[-_OUTPUT_KEPT:]}\n{result.stderr[-_OUTPUT_KEPT:]}\n"
+            f"[exit code {result.exit_code}{', stopped by ' + result.stopped_by if result.stopped_by else ''}, {result.duration_s:.1f} s]\n"
+        )
+        return result
+
+    def _python(self) -> str:
+        home = self._overlay or self.python_home
+        return str(home / "bin" / "python") if home is not None else base_python()
+
+    def _environment(self) -> dict[str, str]:
+        home = self._overlay or self.python_home
+        folders = [str(place / "bin") for place in (self._overlay, self.python_home) if place is not None]
+        if self.setup.python is not None and home is None:
+            folders.append(str(Path(base_python()).parent))
+        environment = dict(self.toolchains.environment)
+        environment["PATH"] = ":".join([*folders, *self.toolchains.path, "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"])
+        if home is not None:
+            environment["VIRTUAL_ENV"] = str(home)
+        if self.setup.python is not None and self.setup.python_path:
+            environment["PYTHONPATH"] = ":".join(str(self.sandbox.root / path) for path in self.setup.python_path)
+        environment.update(dict.fromkeys(_VERSIONS, "0.0.0"))
+        if any(command.kind == "node" for command in self.setup.commands):
+            environment["CI"] = "1"
+        environment["CARGO_HOME"] = str(self.sandbox.root / SCRATCH / "cargo")
+        environment["GOCACHE"] = str(self.sandbox.root / SCRATCH / "go")
+        return environment
+
+    async def _make_overlay(self) -> None:
+        """A writable virtual environment of this workspace, on top of the cached one."""
+        assert self.python_home is not None
+        overlay = self.sandbox.root / SCRATCH / "venv"
+        made = await self._shell(Command([base_python(), "-I", "-m", "venv", "--without-pip", str(overlay)], timeout_s=60))
+        check_installed(made, "venv")
+        version = ".".join(base_version())
+        below = self.python_home / "lib" / f"python{version}" / "site-packages"
+        pth = f"import site; site.addsitedir({str(below)!r})\n"
+        await self.sandbox.write(f"{SCRATCH}/venv/lib/python{version}/site-packages/_cached.pth", pth.encode())
+        self._overlay = overlay
+
+    async def _install_project(self, *, isolated: bool) -> None:
+        await self._make_overlay()
+        argv = [self._python(), "-I", "-m", "pip", "install", "--no-deps", "--no-input", "--progress-bar=off"]
+        argv += [*([] if isolated else ["--no-build-isolation"]), "-e", "."]
+        environment = self._environment()
+        environment.pop("PYTHONPATH", None)
+        limit = self.setup_timeout_s
+        check_installed(await self._shell(Command(argv, environment=environment, timeout_s=limit, registries=True)), "pip")
+
+
+def base_version() -> tuple[str, str]:
+    """Major and minor version of the interpreter that environments are made with."""
+    return str(sys.version_info.major), str(sys.version_info.minor)

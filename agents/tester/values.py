@@ -1,0 +1,101 @@
+"""What the tester passes from node to node: plain, bounded values."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from shared.types import TestFailure, Value
+
+RunnerKind = Literal["pytest", "unittest", "tox", "node", "go", "cargo", "make", "shell"]
+Outcome = Literal["green", "red", "broken", "none", "timeout"]
+
+
+class TestCommand(Value):
+    """One command to run. `argv[0]` may be `{python}`, which becomes the environment's interpreter."""
+
+    __test__ = False
+    kind: RunnerKind
+    argv: list[str]
+    cwd: str = "."
+
+    @property
+    def text(self) -> str:
+        """The command as a person would type it."""
+        words = self.argv[2:] if self.argv[:2] == ["/bin/sh", "-c"] else self.argv
+        line = " ".join("python" if word == "{python}" else word for word in words)
+        return line if self.cwd == "." else f"(in {self.cwd}) {line}"
+
+
+class PythonNeeds(Value):
+    """What to install for Python tests.
+
+    `locked` are requirement lines with hashes; `editable` says that the project itself must be installed, with `backend` to build it.
+    """
+
+    requirements: list[str] = Field(default_factory=list)
+    locked: list[str] = Field(default_factory=list)
+    editable: bool = False
+    backend: list[str] = Field(default_factory=list)
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.requirements or self.locked or self.editable)
+
+
+class NodeNeeds(Value):
+    """Node packages of one folder: `files` are copied beside each other before `argv` installs them."""
+
+    cwd: str = "."
+    argv: list[str]
+    files: dict[str, str]
+    in_place: bool = False
+
+
+class TestSetup(Value):
+    """How a repository is tested. `setup` are the repository's own set-up commands, run in the workspace with the registries in reach."""
+
+    __test__ = False
+    commands: list[TestCommand]
+    fallback: list[TestCommand] = Field(default_factory=list)
+    setup: list[str] = Field(default_factory=list)
+    python: PythonNeeds | None = None
+    node: list[NodeNeeds] = Field(default_factory=list)
+    python_path: list[str] = Field(default_factory=list)
+
+
+class CommandReport(Value):
+    """What one test command did. `failures` is bounded to 500; counts are complete."""
+
+    command: str
+    outcome: Outcome
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    duration_s: float = 0.0
+    failures: list[TestFailure] = Field(default_factory=list)
+    reason: str = ""
+
+
+class RunReport(Value):
+    """All commands of one workspace; the outcome is the worst of them."""
+
+    reports: list[CommandReport] = Field(default_factory=list)
+    error: str = ""
+    """Set when the tests could not be started at all."""
+
+    @property
+    def outcome(self) -> Outcome:
+        order: list[Outcome] = ["timeout", "broken", "red", "green", "none"]
+        if self.error:
+            return "broken"
+        return min((report.outcome for report in self.reports), key=order.index, default="none")
+
+    @property
+    def failures(self) -> list[TestFailure]:
+        return [failure for report in self.reports for failure in report.failures]
+
+    @property
+    def reason(self) -> str:
+        return " ".join(dict.fromkeys(filter(None, [self.error, *(report.reason for report in self.reports)])))
