@@ -42,15 +42,17 @@ def _connect(graph: Any) -> None:
     graph.add_edge("prepare", "planner")
     graph.add_conditional_edges("planner", routes.after_planner, ["plan_gate", "coder", "report"])
     graph.add_conditional_edges("plan_gate", routes.gate_is_open, {"wait": "plan_decision", "pass": "coder"})
-    graph.add_conditional_edges("plan_decision", routes.after_plan_decision, ["coder", "edit", "planner", "report"])
+    graph.add_conditional_edges("plan_decision", routes.after_plan_decision, ["coder", "edit", "planner", "plan_gate", "report"])
     graph.add_conditional_edges("coder", routes.after_coder, ["tester", "diff_gate", "pr_gate", "report"])
     graph.add_conditional_edges("tester", routes.after_tester, ["red_gate", "diff_gate", "pr_gate", "report"])
     graph.add_edge("red_gate", "diff_decision")
     graph.add_conditional_edges("diff_gate", routes.gate_is_open, {"wait": "diff_decision", "pass": "pr_gate"})
-    graph.add_conditional_edges("diff_decision", routes.after_diff_decision, ["tester", "edit", "planner", "pr_gate", "report"])
+    graph.add_conditional_edges(
+        "diff_decision", routes.after_diff_decision, ["tester", "edit", "planner", "red_gate", "diff_gate", "pr_gate", "report"]
+    )
     graph.add_conditional_edges("edit", routes.after_edit, ["plan_gate", "diff_gate", "tester"])
     graph.add_conditional_edges("pr_gate", routes.gate_is_open, {"wait": "pr_decision", "pass": "pr"})
-    graph.add_conditional_edges("pr_decision", routes.after_pr_decision, ["pr", "report"])
+    graph.add_conditional_edges("pr_decision", routes.after_pr_decision, ["pr", "pr_gate", "report"])
     graph.add_edge("pr", "report")
     graph.add_edge("report", END)
 

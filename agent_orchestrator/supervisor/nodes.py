@@ -78,6 +78,7 @@ async def _ask_about_diff(
         risk=risk,
         approvers=approvers,
         status=status,
+        always=raised is not None,
     )
     return {"gate": opened, "revisions": revisions, "approved_sha256": None, "risk": risk.model_dump(mode="json")}
 
@@ -173,6 +174,8 @@ def _taken(state: SupervisorState, decision: Json, approved_key: str) -> Any:
         if decision["content_sha256"] != gate.get("content_sha256"):
             raise TaskFailedError("The approval is for another content.", "Retry the task.", code="approval_mismatch")
         return {**update, approved_key: decision["content_sha256"]}
+    if decision["decision"] == "expired":
+        return update
     update["rejected"] = [*state.get("rejected", []), str(gate.get("content_sha256"))]
     update["feedback"] = decision.get("comment")
     return update

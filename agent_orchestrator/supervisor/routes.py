@@ -30,6 +30,8 @@ def after_plan_decision(state: SupervisorState) -> str:
             return "edit"
         case "respond":
             return "planner"
+        case "expired":
+            return "plan_gate"
         case _:
             return "report"
 
@@ -62,6 +64,8 @@ def after_diff_decision(state: SupervisorState, runtime: Runtime[SupervisorConte
             return "edit"
         case "respond":
             return "planner"
+        case "expired":
+            return "red_gate" if is_red(state) else "diff_gate"
         case _:
             return "report"
 
@@ -75,7 +79,7 @@ def after_edit(state: SupervisorState, runtime: Runtime[SupervisorContext]) -> s
 
 
 def after_pr_decision(state: SupervisorState) -> str:
-    return "pr" if _decision(state) == "approve" else "report"
+    return {"approve": "pr", "expired": "pr_gate"}.get(_decision(state), "report")
 
 
 def is_red(state: SupervisorState) -> bool:

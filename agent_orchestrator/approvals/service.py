@@ -1,0 +1,110 @@
+"""Deciding: one compare-and-set, recorded with who decided what, and the run that goes on from it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import ValidationError
+
+from shared.errors import ConflictError, InvalidRequestError, NotFoundError
+from shared.events import store as events_store
+from shared.store import approvals, audit, runs, tasks
+from shared.store.records import Approval
+from shared.types import ApprovalStatus, Gate, Json, Plan, Stage, utcnow
+
+if TYPE_CHECKING:
+    from agent_orchestrator.resources import Resources
+
+Decision = Literal["approve", "reject", "edit", "respond"]
+
+_STATUS = {
+    "approve": ApprovalStatus.APPROVED,
+    "reject": ApprovalStatus.REJECTED,
+    "edit": ApprovalStatus.SUPERSEDED,
+    "respond": ApprovalStatus.REJECTED,
+}
+
+
+class ApprovalService:
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+
+    async def get(self, approval_id: str, user_id: str) -> Approval:
+        async with self._resources.database.connection() as connection:
+            approval = await approvals.get(connection, approval_id)
+            task = await tasks.get(connection, approval.task_id) if approval else None
+        if approval is None or task is None or task.user_id != user_id:
+            raise NotFoundError(
+                f"There is no approval {approval_id}.", "`persevere approvals list` shows what waits for you.", code="approval_not_found"
+            )
+        return approval
+
+    async def decide(
+        self, approval_id: str, *, by: str, decision: Decision, revision: int, comment: str | None = None, edited: Json | None = None
+    ) -> Approval:
+        """Decide once. `edited` is {plan} or {patch}. `ConflictError` carries the current state when it was decided before."""
+        approval = await self.get(approval_id, by)
+        edited = _checked(approval, decision, comment, edited)
+        stored: Json = {"decision": decision, "comment": comment, "edited": edited, "by": by, "at": utcnow().isoformat()}
+        vote = {key: stored[key] for key in ("decision", "comment", "by", "at")}
+        async with self._resources.database.transaction() as tx:
+            await runs.lock(tx, approval.task_id)
+            decided = await approvals.decide(tx, approval_id, revision=revision, to_status=_STATUS[decision], decision=stored, vote=vote)
+            if decided is None:
+                current = await approvals.get(tx, approval_id)
+                raise _too_late(current or approval, revision)
+            task = await tasks.update(tx, approval.task_id, waiting_for=None)
+            happened: Json = {
+                "approval_id": approval_id,
+                "decision": decision,
+                "by": by,
+                "comment": comment,
+                "gate": approval.gate.value,
+                "revision": revision,
+            }
+            await events_store.append(tx, task.id, Stage.REVIEW, [("approval_decided", happened)])
+            await self._resources.jobs.enqueue(tx, task.id)
+            await audit.append(
+                tx,
+                actor=by,
+                action=f"approval.{decision}",
+                task_id=task.id,
+                subject=approval_id,
+                data={"gate": approval.gate.value, "revision": revision, "content_sha256": approval.content_sha256, "comment": comment},
+            )
+        return decided
+
+
+def _checked(approval: Approval, decision: Decision, comment: str | None, edited: Json | None) -> Json | None:
+    if decision in ("edit", "respond") and approval.gate not in (Gate.PLAN, Gate.DIFF):
+        raise InvalidRequestError(f"This {approval.gate.value} can be approved or rejected only.", "Reject it and send a new request.")
+    if decision == "respond" and not (comment or "").strip():
+        raise InvalidRequestError("A response needs a comment.", "Say what should be different in `comment`.")
+    if decision != "edit":
+        return None
+    wanted = "plan" if approval.gate is Gate.PLAN else "patch"
+    if not edited or set(edited) != {wanted}:
+        raise InvalidRequestError(f"An edit of this {approval.gate.value} needs `edited` with `{wanted}`.", f"Send {{'{wanted}': …}}.")
+    if wanted == "patch":
+        if not isinstance(edited["patch"], str) or not edited["patch"].strip():
+            raise InvalidRequestError("The edited patch is empty.", "Send the whole patch in git's format.")
+        return edited
+    try:
+        return {"plan": Plan.model_validate(edited["plan"]).model_dump(mode="json")}
+    except ValidationError as exc:
+        first = exc.errors()[0]
+        raise InvalidRequestError(f"The edited plan is wrong: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from exc
+
+
+def _too_late(current: Approval, revision: int) -> ConflictError:
+    if current.status is ApprovalStatus.PENDING and current.revision != revision:
+        reason = f"revision {revision} was named, but revision {current.revision} is the one that waits"
+    elif current.status is ApprovalStatus.PENDING:
+        reason = "its time has run out"
+    else:
+        reason = f"it is already {current.status.value}"
+    error = ConflictError(
+        f"{current.id} cannot be decided: {reason}.", f"Look at it: `persevere approvals show {current.id}`.", code="already_decided"
+    )
+    error.details = {"current": current.model_dump(mode="json")}
+    return error

@@ -1,0 +1,111 @@
+"""Everything that is opened for a process, on one exit stack, in the order it is needed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from config.settings import Settings
+from shared.approvals.policy import ApprovalPolicy, load_policy
+from shared.artifacts.files import FileArtifacts
+from shared.errors import SettingsError
+from shared.events.port import EventFeed
+from shared.events.store import open_event_feed
+from shared.forge.local import LocalForge
+from shared.forge.port import Forge
+from shared.intent.port import Recogniser
+from shared.intent.rules import RulesRecogniser
+from shared.recipes.port import RecipeBook
+from shared.sandbox.port import SandboxProvider
+from shared.store.database import Database, open_database
+from workflows.loader import Workflows, load_workflows
+from workflows.recipes.book import build_recipe_book
+
+if TYPE_CHECKING:
+    from shared.jobs.queue import JobQueue
+    from shared.jobs.worker import JobWorker
+
+CONFIG = Path(__file__).resolve().parents[1] / "config"
+LOCAL_USER = "local"
+
+
+@dataclass
+class Resources:
+    """Live handles. `worker` is None in a process that serves no runs."""
+
+    settings: Settings
+    database: Database
+    feed: EventFeed
+    artifacts: FileArtifacts
+    jobs: JobQueue
+    forge: Forge
+    recipes: RecipeBook
+    recogniser: Recogniser
+    policy: ApprovalPolicy
+    workflows: Workflows
+    user_id: str = LOCAL_USER
+    worker: JobWorker | None = None
+    _provider: SandboxProvider | None = None
+    _choosing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def sandbox(self) -> SandboxProvider:
+        """The sandbox of this machine, found out by running it, once. `SandboxError` says how to get one."""
+        async with self._choosing:
+            if self._provider is None:
+                from shared.sandbox.registry import choose_sandbox
+
+                self._provider = await choose_sandbox(self.settings.sandbox, data_dir=self.settings.data_dir)
+            return self._provider
+
+
+@asynccontextmanager
+async def open_resources(settings: Settings, *, worker: bool) -> AsyncIterator[Resources]:
+    """Open the database (our own server unless `DATABASE_URL` names one), migrate it, and with `worker` serve runs."""
+    from shared.jobs.queue import JobQueue
+    from shared.store.migrate import upgrade
+
+    _make_private(settings.data_dir)
+    async with AsyncExitStack() as stack:
+        url = settings.database_url or await _embedded(stack, settings.data_dir)
+        await upgrade(url)
+        database = await stack.enter_async_context(open_database(url, pool_size=settings.database_pool))
+        resources = Resources(
+            settings=settings,
+            database=database,
+            feed=await stack.enter_async_context(open_event_feed(database)),
+            artifacts=FileArtifacts(settings.data_dir),
+            jobs=JobQueue(database.conninfo),
+            forge=LocalForge(settings.data_dir),
+            recipes=build_recipe_book(),
+            recogniser=RulesRecogniser(),
+            policy=load_policy(CONFIG / "approvals.yaml"),
+            workflows=load_workflows(),
+        )
+        if worker:
+            from agent_orchestrator.runtime.worker import open_run_worker
+
+            resources.worker = await stack.enter_async_context(open_run_worker(resources))
+        yield resources
+
+
+async def _embedded(stack: AsyncExitStack, data_dir: Path) -> str:
+    from shared.store.embedded import open_embedded_postgres
+
+    return await stack.enter_async_context(open_embedded_postgres(data_dir))
+
+
+def _make_private(data_dir: Path) -> None:
+    """The data folder is its owner's alone."""
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for name in ("artifacts", "workspaces", "environments"):
+            (data_dir / name).mkdir(exist_ok=True, mode=0o700)
+    except OSError as exc:
+        raise SettingsError(
+            f"The data folder {data_dir} cannot be made: {os.strerror(exc.errno or 0)}.", "Set PERSEVERE_DATA_DIR to a folder you own."
+        ) from exc

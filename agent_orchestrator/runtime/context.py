@@ -1,0 +1,86 @@
+"""Builds what a run hands its graph."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent_orchestrator.runtime.journal import FencedEffects, FencedJournal
+from agent_orchestrator.runtime.lease import Lease
+from agent_orchestrator.runtime.workspaces import TaskWorkspaces
+from agent_orchestrator.supervisor.context import SupervisorContext
+from agent_orchestrator.supervisor.gates import GateKeeper
+from shared.events import store as events_store
+from shared.forge.local_pull_requests import LocalPullRequests
+from shared.recipes.repository_config import FILE_NAME, parse_repository_config
+from shared.store import tasks
+from shared.store.records import Task
+from shared.types import Json, Stage, TaskStatus
+
+if TYPE_CHECKING:
+    from agent_orchestrator.resources import Resources
+
+
+async def pin_base(resources: Resources, lease: Lease, task: Task) -> Task:
+    """Record the commit the work starts from, once: a branch that moves on later changes nothing."""
+    if task.base_commit is not None:
+        return task
+    info = await resources.forge.inspect(task.repo, task.base_branch)
+    happened: list[tuple[str, Json]] = [("status_update", {"new_status": TaskStatus.PLANNING.value, "details": "reading the repository"})]
+    happened += [("log", {"level": "warning", "message": note}) for note in info.notes]
+    async with lease.transaction() as tx:
+        task = await tasks.update(
+            tx,
+            task.id,
+            base_commit=info.head_commit,
+            base_branch=task.base_branch or info.default_branch,
+            status=TaskStatus.PLANNING,
+            stage=Stage.CLONING,
+        )
+        await events_store.append(tx, task.id, Stage.CLONING, happened)
+    return task
+
+
+async def build_context(resources: Resources, lease: Lease, task: Task) -> SupervisorContext:
+    """Live handles for one run. The repository's configuration is read at the base commit, never from the change."""
+    assert task.base_commit is not None
+    config = parse_repository_config(await resources.forge.read_file(task.repo, task.base_commit, FILE_NAME))
+    provider = await resources.sandbox()
+    workflow = resources.workflows.get(task.workflow)
+    return SupervisorContext(
+        task=task,
+        config=config,
+        recipes=resources.recipes,
+        workspaces=TaskWorkspaces(
+            task_id=task.id,
+            repo=task.repo,
+            base_commit=task.base_commit,
+            forge=resources.forge,
+            provider=provider,
+            config=config,
+            root=_fresh_root(resources.settings.data_dir, task.id, lease.epoch),
+        ),
+        forge=resources.forge,
+        journal=FencedJournal(lease, resources.artifacts),
+        effects=FencedEffects(lease),
+        pull_requests=LocalPullRequests(resources.database, resources.settings.base_url),
+        limits=workflow.limits.model_dump(),
+        environments=resources.settings.data_dir / "environments",
+        model=resources.settings.model,
+        workflow=workflow,
+        gates=GateKeeper(lease, resources.policy, resources.settings.approval_ttl),
+        isolated=provider.isolated,
+    )
+
+
+def _fresh_root(data_dir: Path, task_id: str, epoch: int) -> Path:
+    """This run's own folder; what earlier runs of the task left behind is removed."""
+    parent = data_dir / "workspaces" / task_id
+    if parent.exists():
+        for old in parent.iterdir():
+            if old.name != str(epoch):
+                shutil.rmtree(old, ignore_errors=True)
+    root = parent / str(epoch)
+    root.mkdir(parents=True, exist_ok=True)
+    return root

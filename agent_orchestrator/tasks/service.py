@@ -1,0 +1,151 @@
+"""Tasks as their owner handles them: create, cancel, retry, tell something."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from agent_orchestrator.runtime.endings import cancel_idle
+from agent_orchestrator.runtime.host import is_gone
+from shared.errors import ConflictError, InvalidRequestError, NotFoundError
+from shared.events import store as events_store
+from shared.store import audit, runs, tasks
+from shared.store.records import Run, Task
+from shared.types import Json, Stage, TaskStatus, new_id
+
+if TYPE_CHECKING:
+    from agent_orchestrator.resources import Resources
+
+CANCEL_WAIT_S = 10.0
+
+
+@dataclass(frozen=True)
+class TaskDraft:
+    """A complete request. `repo` is the forge's canonical name; `branch` the branch to start from (None: the default one)."""
+
+    user_id: str
+    prompt: str
+    title: str
+    repo: str
+    workflow: str
+    branch: str | None = None
+    session_id: str | None = None
+    project_id: str | None = None
+    request: Json = field(default_factory=dict)
+
+
+class TaskService:
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+
+    async def create(self, tx: AsyncConnection, draft: TaskDraft) -> Task:
+        """The task, its run, its first event, its audit entry and its job, all in the caller's transaction."""
+        self._resources.workflows.get(draft.workflow)
+        task = Task(
+            id=new_id("task"),
+            user_id=draft.user_id,
+            project_id=draft.project_id,
+            session_id=draft.session_id,
+            title=draft.title[:200] or "Untitled",
+            prompt=draft.prompt,
+            repo=draft.repo,
+            base_branch=draft.branch,
+            workflow=draft.workflow,
+            request=draft.request,
+        )
+        await tasks.insert(tx, task)
+        await runs.insert(tx, task.id)
+        started: Json = {"new_status": TaskStatus.QUEUED.value, "details": task.title}
+        await events_store.append(tx, task.id, Stage.QUEUE, [("status_update", started)])
+        await self._resources.jobs.enqueue(tx, task.id)
+        await audit.append(
+            tx,
+            actor=draft.user_id,
+            action="task.created",
+            task_id=task.id,
+            subject=task.id,
+            data={"repo": task.repo, "workflow": task.workflow, "prompt": task.prompt[:2000]},
+        )
+        return task
+
+    async def get(self, task_id: str, user_id: str) -> Task:
+        async with self._resources.database.connection() as connection:
+            return _owned(await tasks.get(connection, task_id), task_id, user_id)
+
+    async def cancel(self, task_id: str, by: str) -> Task:
+        """Stop a task. Answers once it is stopped, or with its state after 10 s when its worker cannot be reached."""
+        async with self._resources.database.transaction() as tx:
+            run = await runs.lock(tx, task_id)
+            task = _owned(await tasks.get(tx, task_id), task_id, by)
+            if task.status.is_final:
+                raise _already_ended(task)
+            await audit.append(tx, actor=by, action="task.cancel", task_id=task_id, subject=task_id, data={})
+            if run is None or _nobody_works(run):
+                await cancel_idle(tx, task_id, "cancelled")
+            else:
+                await runs.request_cancel(tx, task_id)
+                await self._resources.jobs.enqueue(tx, task_id)
+        return await self._when_ended(task_id, by)
+
+    async def retry(self, task_id: str, by: str, hint: str | None = None) -> Task:
+        """Try a failed task again from the stage that failed; a cancelled one from its beginning."""
+        async with self._resources.database.transaction() as tx:
+            run = await runs.lock(tx, task_id)
+            task = _owned(await tasks.get(tx, task_id), task_id, by)
+            if task.status not in (TaskStatus.FAILED, TaskStatus.CANCELLED):
+                raise ConflictError(
+                    f"{task.id} is {task.status.value}: only a failed or cancelled task can be retried.", "Send a new request instead."
+                )
+            assert run is not None
+            thread_id = run.thread_id
+            if task.status is TaskStatus.CANCELLED:
+                thread_id = f"{task_id}.{run.epoch}"
+            await runs.update(tx, task_id, state="idle", thread_id=thread_id, cancel_requested=False, poison_count=0, checkpoint_id=None)
+            prompt = f"{task.prompt}\n\n{hint.strip()}" if hint and hint.strip() else task.prompt
+            task = await tasks.update(
+                tx, task_id, status=TaskStatus.QUEUED, prompt=prompt, error=None, outcome=None, finished_at=None, waiting_for=None
+            )
+            again: Json = {"new_status": TaskStatus.QUEUED.value, "details": "trying again"}
+            await events_store.append(tx, task_id, Stage.QUEUE, [("status_update", again)])
+            await self._resources.jobs.enqueue(tx, task_id)
+            await audit.append(tx, actor=by, action="task.retry", task_id=task_id, subject=task_id, data={"hint": hint})
+        return task
+
+    async def message(self, task_id: str, by: str, text: str) -> Task:
+        """Keep a remark with the task, where its planner and its readers find it."""
+        if not text.strip():
+            raise InvalidRequestError("The message is empty.", "Say what the task should know.")
+        async with self._resources.database.transaction() as tx:
+            await runs.lock(tx, task_id)
+            task = _owned(await tasks.get(tx, task_id), task_id, by)
+            if task.status.is_final:
+                raise _already_ended(task)
+            remarks = [*task.request.get("messages", []), {"by": by, "text": text}]
+            task = await tasks.update(tx, task_id, request={**task.request, "messages": remarks})
+            await events_store.append(tx, task_id, task.stage, [("log", {"level": "info", "message": f"{by}: {text}"})])
+        return task
+
+    async def _when_ended(self, task_id: str, by: str) -> Task:
+        deadline = asyncio.get_running_loop().time() + CANCEL_WAIT_S
+        while True:
+            task = await self.get(task_id, by)
+            if task.status.is_final or asyncio.get_running_loop().time() > deadline:
+                return task
+            await asyncio.sleep(0.1)
+
+
+def _nobody_works(run: Run) -> bool:
+    return run.state != "running" or is_gone(run.worker_host, run.worker)
+
+
+def _owned(task: Task | None, task_id: str, user_id: str) -> Task:
+    if task is None or task.user_id != user_id:
+        raise NotFoundError(f"There is no task {task_id}.", "`persevere tasks list` shows yours.", code="task_not_found")
+    return task
+
+
+def _already_ended(task: Task) -> ConflictError:
+    return ConflictError(f"{task.id} has already ended: {task.status.value}.", "There is nothing to stop or to tell.", code="task_ended")
