@@ -1,0 +1,98 @@
+"""Commits the approved patch on a branch of its own and opens the pull request: each exactly once, whatever was killed before."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from langgraph.runtime import Runtime
+
+from agents.context import TaskContext
+from agents.pr.description import commit_message, must_be_draft, pull_request_body, title_of
+from agents.pr.state import PrState
+from shared.errors import ConflictError, TaskFailedError
+from shared.forge.branches import branch_name
+from shared.forge.port import Commit
+from shared.types import Plan, Stage, TaskStatus, TestResults, sha256_hex
+
+PATCH = "change.patch"
+"""The artifact that holds the approved change."""
+_NAMES_TRIED = 50
+
+
+async def push_branch(state: PrState, runtime: Runtime[TaskContext]) -> PrState:
+    context = runtime.context
+    await context.journal.update(Stage.PR_CREATION, TaskStatus.CREATING_PR, details="committing the change")
+    patch = await context.journal.load_artifact(PATCH)
+    base_commit = state["base_commit"]
+    digest = sha256_hex(base_commit.encode() + b"\n" + patch)
+    if digest != state.get("approved_sha256"):
+        raise TaskFailedError("The change is not the one that was approved.", "Retry the task and decide again.", code="approval_mismatch")
+    title = title_of(_plan(state), context.task)
+    commit = Commit(
+        base_commit=base_commit,
+        patch=patch,
+        message=commit_message(title, _plan(state), context.task),
+        branch=branch_name(context.task.id, context.task.title or title),
+        timestamp=int(context.task.created_at.timestamp()),
+    )
+    with tempfile.TemporaryDirectory(prefix="persevere-commit-") as folder:
+        git_dir = Path(folder) / "git"
+        commit_id = await context.forge.commit_id(context.task.repo, commit, git_dir)
+        branch = await _free_branch(context, commit.branch, commit_id)
+        key = f"push:{context.task.id}:{sha256_hex(patch)}:{branch}"
+        intent = {"repo": context.task.repo, "branch": branch, "commit": commit_id}
+        if await context.effects.intend(key, "push", intent) is None:
+            if await context.forge.branch_head(context.task.repo, branch) != commit_id:
+                await context.forge.push(context.task.repo, commit_id, branch, git_dir)
+            await context.effects.done(key, intent)
+    return {"branch": branch, "head_commit": commit_id}
+
+
+async def _free_branch(context: TaskContext, wanted: str, commit_id: str) -> str:
+    """The wanted name, or with a number when an earlier try of the task left another commit there."""
+    for number in range(1, _NAMES_TRIED):
+        name = wanted if number == 1 else f"{wanted}-{number}"
+        if await context.forge.branch_head(context.task.repo, name) in (None, commit_id):
+            return name
+    raise ConflictError(f"All names like {wanted} are taken.", "Delete branches of this task that are not needed any more.")
+
+
+async def open_pull_request(state: PrState, runtime: Runtime[TaskContext]) -> PrState:
+    context = runtime.context
+    branch, head_commit = state.get("branch"), state.get("head_commit")
+    if branch is None or head_commit is None:
+        raise TaskFailedError("There is no branch to open a pull request from.", "Retry the task.")
+    results = _results(state)
+    draft = bool(state.get("draft")) or must_be_draft(results)
+    plan = _plan(state)
+    key = f"pull_request:{context.task.id}:{head_commit}:{branch}"
+    stored = await context.effects.intend(key, "pull_request", {"repo": context.task.repo, "branch": branch, "draft": draft})
+    if stored is None:
+        url = await context.pull_requests.open(
+            repo=context.task.repo,
+            branch=branch,
+            base_branch=context.task.base_branch,
+            base_commit=state["base_commit"],
+            head_commit=head_commit,
+            title=title_of(plan, context.task),
+            body=pull_request_body(plan, context.task, results, draft=draft, notes=state.get("notes") or []),
+            draft=draft,
+        )
+        await context.effects.done(key, {"url": url})
+    else:
+        url = str(stored["url"])
+    created = ("pr_created", {"pr_url": url, "branch": branch, "draft": draft})
+    told = context.task.pr_url == url
+    events = [] if told else [created]
+    await context.journal.update(Stage.PR_CREATION, events=events, details="pull request opened", branch=branch, pr_url=url)
+    return {"pr_url": url, "draft": draft}
+
+
+def _plan(state: PrState) -> Plan:
+    return Plan.model_validate(state["plan"])
+
+
+def _results(state: PrState) -> TestResults | None:
+    raw = state.get("test_results")
+    return TestResults.model_validate(raw) if raw is not None else None
