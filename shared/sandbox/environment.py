@@ -1,0 +1,58 @@
+"""What every sandbox is built from: an environment from nothing, and the parts of the system that programs need to read."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+SYSTEM_FOLDERS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+SYSTEM_FILES = (
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+    "/etc/alternatives",
+    "/etc/ssl/certs",
+    "/etc/ssl/openssl.cnf",
+    "/etc/ca-certificates",
+    "/etc/pki/tls/certs",
+    "/etc/pki/ca-trust/extracted",
+    "/etc/localtime",
+    "/etc/timezone",
+    "/etc/mime.types",
+    "/etc/os-release",
+    "/etc/protocols",
+    "/etc/services",
+    "/etc/terminfo",
+    "/etc/java-11-openjdk",
+    "/etc/java-17-openjdk",
+)
+
+
+def build_environment(home: str, temporary: str, added: Mapping[str, str]) -> dict[str, str]:
+    """The whole environment of a command; nothing of ours is inherited."""
+    return {
+        "PATH": "/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin:/bin:/sbin",
+        "HOME": home,
+        "TMPDIR": temporary,
+        "USER": "persevere",
+        "LOGNAME": "persevere",
+        "SHELL": "/bin/sh",
+        "LANG": "C.UTF-8",
+        "TERM": "dumb",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_NO_INPUT": "1",
+        "NPM_CONFIG_USERCONFIG": os.devnull,
+        "NPM_CONFIG_GLOBALCONFIG": f"{temporary}/no-npmrc",
+        "NPM_CONFIG_UPDATE_NOTIFIER": "false",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        **added,
+    }
+
+
+def interpreter_folders() -> list[Path]:
+    """Where our own Python's standard library lives: needed inside by the tools and helpers that it runs."""
+    return [Path(folder) for folder in dict.fromkeys([sys.base_prefix, sys.base_exec_prefix]) if not folder.startswith("/usr")]
