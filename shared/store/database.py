@@ -1,0 +1,131 @@
+"""The database: one pool of connections for a process."""
+
+from __future__ import annotations
+
+import select
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+from sqlalchemy import event, exc
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from shared.errors import SettingsError, UnavailableError
+
+_CONNECT_TIMEOUT_S = 10
+_NEXT_STEP = "Check that PostgreSQL runs and that DATABASE_URL is right, or unset it to use the embedded server."
+
+
+def normalise_url(url: str) -> str:
+    """`url` as libpq understands it (`postgresql://…`); `SettingsError` when it is no PostgreSQL address."""
+    scheme, _, rest = url.partition("://")
+    if scheme not in ("postgresql", "postgres", "postgresql+psycopg") or not rest:
+        raise SettingsError(
+            "DATABASE_URL is not the address of a PostgreSQL database.", "Set it to postgresql://user:password@host:5432/name."
+        )
+    return f"postgresql://{rest}"
+
+
+def unavailable(url: str, error: Exception) -> UnavailableError:
+    """One sentence that names the server and never the password."""
+    try:
+        parts = urlsplit(url)
+        where = parts.hostname or "the embedded server"
+    except ValueError:
+        where = "the configured address"
+    password = _password(url)
+    reason = str(getattr(error, "orig", None) or error).strip().splitlines()[-1:] or [type(error).__name__]
+    said = reason[0].strip()
+    return UnavailableError(f"The database at {where} cannot be used: {said.replace(password, '***') if password else said}", _NEXT_STEP)
+
+
+def _password(url: str) -> str:
+    try:
+        return str(psycopg.conninfo.conninfo_to_dict(url).get("password") or "")
+    except psycopg.Error:
+        return ""
+
+
+class Database:
+    """`url` is SQLAlchemy's form of the address, `conninfo` libpq's, for psycopg, procrastinate and the checkpointer."""
+
+    def __init__(self, conninfo: str, engine: AsyncEngine) -> None:
+        self.conninfo = conninfo
+        self.url = conninfo.replace("postgresql://", "postgresql+psycopg://", 1)
+        self._engine = engine
+        self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """BEGIN … COMMIT, or ROLLBACK when the body raises. `UnavailableError` when the connection is lost."""
+        try:
+            async with self._engine.begin() as connection:
+                yield connection
+        except exc.DBAPIError as error:
+            if _lost(error):
+                raise unavailable(self.conninfo, error) from error
+            raise
+        except psycopg.OperationalError as error:
+            raise unavailable(self.conninfo, error) from error
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[AsyncConnection]:
+        """For reads: each statement sees what is committed at that moment."""
+        try:
+            async with self._autocommit.connect() as connection:
+                yield connection
+        except exc.DBAPIError as error:
+            if _lost(error):
+                raise unavailable(self.conninfo, error) from error
+            raise
+        except psycopg.OperationalError as error:
+            raise unavailable(self.conninfo, error) from error
+
+    async def aclose(self) -> None:
+        """Close the connections of the pool. Those in use are closed when they come back."""
+        await self._engine.dispose()
+
+
+def _lost(error: exc.DBAPIError) -> bool:
+    return error.connection_invalidated or (isinstance(error.orig, psycopg.OperationalError) and error.orig.sqlstate is None)
+
+
+def _reject_hung_up(dbapi_connection: Any, _record: Any, _proxy: Any) -> None:
+    """An idle connection with something to read was closed by the server: take another, without asking over the network first."""
+    raw: psycopg.AsyncConnection[Any] = dbapi_connection.driver_connection
+    if raw.closed or (hasattr(select, "poll") and _readable(raw.pgconn.socket)):
+        raise exc.DisconnectionError("the server closed the connection")
+
+
+def _readable(descriptor: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+@asynccontextmanager
+async def open_database(url: str, *, pool_size: int = 10) -> AsyncIterator[Database]:
+    """Open the pool and make sure that the server answers; `UnavailableError` in one sentence when it does not."""
+    conninfo = normalise_url(url)
+
+    async def connect() -> psycopg.AsyncConnection[Any]:
+        return await psycopg.AsyncConnection.connect(conninfo, connect_timeout=_CONNECT_TIMEOUT_S, application_name="persevere")
+
+    engine = create_async_engine(
+        "postgresql+psycopg://",
+        async_creator=connect,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_timeout=30,
+        use_native_hstore=False,
+    )
+    event.listen(engine.sync_engine, "checkout", _reject_hung_up)
+    database = Database(conninfo, engine)
+    try:
+        async with database.connection():
+            pass
+        yield database
+    finally:
+        await database.aclose()

@@ -1,0 +1,82 @@
+"""Conversations and their messages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete as delete_from
+from sqlalchemy import insert as insert_into
+from sqlalchemy import select, tuple_
+from sqlalchemy import update as update_table
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.errors import NotFoundError
+from shared.store.records import Message, Session
+from shared.store.rows import columns, decode_cursor, field_values, page, to_record, to_records, to_row
+from shared.store.tables import messages as message_rows
+from shared.store.tables import sessions
+from shared.types import utcnow
+
+_COLUMNS = columns(Session, sessions)
+_MESSAGE_COLUMNS = columns(Message, message_rows)
+
+
+async def insert(tx: AsyncConnection, session: Session) -> Session:
+    await tx.execute(insert_into(sessions), to_row(session))
+    return session
+
+
+async def get(tx: AsyncConnection, id: str) -> Session | None:
+    return to_record(Session, (await tx.execute(select(*_COLUMNS).where(sessions.c.id == id))).first())
+
+
+async def lock(tx: AsyncConnection, id: str) -> Session | None:
+    """The session, held until the end of the transaction: turns of one session come one after the other."""
+    return to_record(Session, (await tx.execute(select(*_COLUMNS).where(sessions.c.id == id).with_for_update(key_share=True))).first())
+
+
+async def update(tx: AsyncConnection, id: str, **fields: Any) -> Session:
+    """Change fields and set `updated_at`; `NotFoundError` when there is no such session."""
+    values = field_values(Session, {"updated_at": utcnow(), **fields})
+    changed = update_table(sessions).where(sessions.c.id == id).values(values).returning(*_COLUMNS)
+    session = to_record(Session, (await tx.execute(changed)).first())
+    if session is None:
+        raise NotFoundError(f"There is no session {id}.")
+    return session
+
+
+async def delete(tx: AsyncConnection, id: str) -> bool:
+    """Remove a session and its messages; its tasks stay. False when there was none."""
+    return (await tx.execute(delete_from(sessions).where(sessions.c.id == id))).rowcount > 0
+
+
+async def list_(
+    tx: AsyncConnection, user_id: str | None, *, project_id: str | None = None, limit: int = 50, cursor: str | None = None
+) -> tuple[list[Session], str | None]:
+    """The last used first, and the cursor of the next page."""
+    query = select(*_COLUMNS).order_by(sessions.c.updated_at.desc(), sessions.c.id.desc()).limit(limit + 1)
+    if user_id is not None:
+        query = query.where(sessions.c.user_id == user_id)
+    if project_id is not None:
+        query = query.where(sessions.c.project_id == project_id)
+    if cursor:
+        query = query.where(tuple_(sessions.c.updated_at, sessions.c.id) < tuple_(*decode_cursor(cursor, datetime, str)))
+    return page(to_records(Session, await tx.execute(query)), limit, "updated_at", "id")
+
+
+async def add_messages(tx: AsyncConnection, messages: Sequence[Message]) -> None:
+    """Append messages of one session, in this order."""
+    if messages:
+        await tx.execute(insert_into(message_rows).values([to_row(message) for message in messages]))
+
+
+async def messages(tx: AsyncConnection, session_id: str, *, limit: int = 50, before: str | None = None) -> list[Message]:
+    """The last `limit` messages, oldest first; those before the message with the id `before` when it is given."""
+    query = select(*_MESSAGE_COLUMNS).where(message_rows.c.session_id == session_id)
+    if before is not None:
+        position = select(message_rows.c.position).where(message_rows.c.id == before, message_rows.c.session_id == session_id)
+        query = query.where(message_rows.c.position < position.scalar_subquery())
+    found = to_records(Message, await tx.execute(query.order_by(message_rows.c.position.desc()).limit(limit)))
+    return found[::-1]

@@ -1,0 +1,85 @@
+"""Tasks: the pieces of work people asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import case, or_, select, tuple_
+from sqlalchemy import insert as insert_into
+from sqlalchemy import update as update_table
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.errors import NotFoundError
+from shared.store.records import Task
+from shared.store.rows import columns, decode_cursor, field_values, page, to_record, to_records, to_row
+from shared.store.tables import tasks
+from shared.types import utcnow
+
+_COLUMNS = columns(Task, tasks)
+_SHORTEST_FRAGMENT = 4
+
+
+async def insert(tx: AsyncConnection, task: Task) -> Task:
+    await tx.execute(insert_into(tasks), to_row(task))
+    return task
+
+
+async def get(tx: AsyncConnection, id: str) -> Task | None:
+    return to_record(Task, (await tx.execute(select(*_COLUMNS).where(tasks.c.id == id))).first())
+
+
+async def lock(tx: AsyncConnection, id: str) -> Task | None:
+    """The task, held until the end of the transaction. Where the run's row is locked too, lock that one first."""
+    return to_record(Task, (await tx.execute(select(*_COLUMNS).where(tasks.c.id == id).with_for_update(key_share=True))).first())
+
+
+async def update(tx: AsyncConnection, id: str, **fields: Any) -> Task:
+    """Change fields and set `updated_at`; `NotFoundError` when there is no such task."""
+    values = field_values(Task, {"updated_at": utcnow(), **fields})
+    changed = update_table(tasks).where(tasks.c.id == id).values(values).returning(*_COLUMNS)
+    task = to_record(Task, (await tx.execute(changed)).first())
+    if task is None:
+        raise NotFoundError(f"There is no task {id}.")
+    return task
+
+
+async def list_(
+    tx: AsyncConnection,
+    *,
+    user_id: str | None = None,
+    project_id: str | None = None,
+    session_id: str | None = None,
+    status: str | Collection[str] | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> tuple[list[Task], str | None]:
+    """Newest first, and the cursor of the next page. `status` is one status or several."""
+    query = select(*_COLUMNS).order_by(tasks.c.created_at.desc(), tasks.c.id.desc()).limit(limit + 1)
+    for column, value in ((tasks.c.user_id, user_id), (tasks.c.project_id, project_id), (tasks.c.session_id, session_id)):
+        if value is not None:
+            query = query.where(column == value)
+    if status is not None:
+        query = query.where(tasks.c.status.in_([str(status)] if isinstance(status, str) else [str(one) for one in status]))
+    if cursor:
+        query = query.where(tuple_(tasks.c.created_at, tasks.c.id) < tuple_(*decode_cursor(cursor, datetime, str)))
+    return page(to_records(Task, await tx.execute(query)), limit, "created_at", "id")
+
+
+async def find(tx: AsyncConnection, text: str, user_id: str | None) -> list[Task]:
+    """Tasks a person may mean by `text`: the one with that id, else up to 10 whose id starts or ends with it (4 characters at least)."""
+    text = text.strip().lower().replace("\x00", "")
+    name = text.removeprefix("task_")
+    if not name:
+        return []
+    match = tasks.c.id.in_([text, f"task_{name}"])
+    if len(name) >= _SHORTEST_FRAGMENT:
+        match = or_(match, tasks.c.id.startswith(f"task_{name}", autoescape=True), tasks.c.id.endswith(name, autoescape=True))
+    exact_first = case((tasks.c.id.in_([text, f"task_{name}"]), 0), else_=1)
+    query = select(*_COLUMNS).where(match).order_by(exact_first, tasks.c.created_at.desc()).limit(10)
+    if user_id is not None:
+        query = query.where(tasks.c.user_id == user_id)
+    found = to_records(Task, await tx.execute(query))
+    exact = [task for task in found if task.id in (text, f"task_{name}")]
+    return exact[:1] or found
