@@ -36,10 +36,30 @@ class OrderedRecipeBook:
 
 def build_recipe_book() -> RecipeBook:
     """The book of all recipes. The modules are imported here, not when `workflows` is."""
+    from workflows.recipes.add_approval_rule import AddApprovalRule
+    from workflows.recipes.bump_dependency import BumpDependency
     from workflows.recipes.create_file import CreateFile
     from workflows.recipes.fix_lint import FixLint
     from workflows.recipes.format_code import FormatCode
+    from workflows.recipes.modernise import Modernise
     from workflows.recipes.rename_symbol import RenameSymbol
     from workflows.recipes.replace_text import ReplaceText
+    from workflows.recipes.review_diff import ReviewDiff
+    from workflows.recipes.run_command import RunCommand
+    from workflows.recipes.run_tests import RunTests
 
-    return OrderedRecipeBook([RenameSymbol(), FixLint(), FormatCode(), ReplaceText(), CreateFile()])
+    return OrderedRecipeBook(
+        [
+            RenameSymbol(),
+            FixLint(),
+            FormatCode(),
+            Modernise(),
+            BumpDependency(),
+            ReplaceText(),
+            CreateFile(),
+            AddApprovalRule(),
+            RunCommand(),
+            RunTests(),
+            ReviewDiff(),
+        ]
+    )

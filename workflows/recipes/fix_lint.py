@@ -35,6 +35,17 @@ class FixLint:
     summary = "Fix lint findings and sort imports"
     example = "fix the lint findings and imports"
     workflow = "refactor"
+    doing = "Fix lint findings"
+    clean = "The lint is clean: ruff has nothing to fix"
+    danger = "Removing an unused import can hide a name that other code imported from there."
+
+    async def selection(self, slots: Json, workspace: RecipeWorkspace) -> list[str]:
+        """Arguments of ruff: only imports when asked for only these; import sorting besides the defaults when nothing is configured."""
+        if slots.get("only"):
+            return ["--select", str(slots["only"])]
+        if slots.get("imports") or not await has_ruff_configuration(workspace):
+            return ["--extend-select", "I"]
+        return []
 
     def parse(self, text: str, config: RepositoryConfig | None = None) -> RecipeMatch | None:
         request = plain(text)
@@ -56,19 +67,19 @@ class FixLint:
         paths = list(slots.get("paths", []))
         if not await python_files(workspace, paths):
             return no_python(paths)
-        arguments: Json = {"paths": paths, "select": await _selection(slots, workspace)}
+        arguments: Json = {"paths": paths, "select": await self.selection(slots, workspace)}
         preview = await run_ruff(workspace, "check", "--diff", "--quiet", "--no-cache", *arguments["select"], *(paths or ["."]))
         files = [path for path in changed_in_diff(preview.stdout) if not matches_any(path, workspace.config.never_touch)]
-        findings = await _findings(workspace, arguments)
+        found = await findings(workspace, arguments)
         if not files:
-            left = f"; what ruff reports cannot be fixed automatically: {_summed(findings)}" if findings else ""
-            return NothingToDo(f"The lint is clean: ruff has nothing to fix{left}.")
+            left = f"; what ruff reports cannot be fixed automatically: {_summed(found)}" if found else ""
+            return NothingToDo(f"{self.clean}{left}.")
         plan = Plan(
-            summary=f"Fix lint findings in {count(len(files), 'file')} with ruff.",
-            steps=[PlanStep(id="1", title="Apply ruff's safe fixes", files=files, detail=_summed(findings))],
+            summary=f"{self.doing} in {count(len(files), 'file')} with ruff.",
+            steps=[PlanStep(id="1", title="Apply ruff's safe fixes", files=files, detail=_summed(found))],
             acceptance_criteria=["ruff finds nothing more that it can fix safely.", "The tests pass as before."],
             tests=["The repository's own tests."],
-            risks=["Removing an unused import can hide a name that other code imported from there."],
+            risks=[self.danger],
             recipe=RecipeChoice(name=self.name, arguments=arguments),
         )
         return RecipePlan(plan, Risk(level=RiskLevel.LOW, score=0.2, reasons=["safe fixes of a linter"]))
@@ -78,7 +89,7 @@ class FixLint:
         kept = await keep_protected(workspace)
         await run_ruff(workspace, "check", "--fix", "--quiet", "--no-cache", *arguments["select"], *(arguments["paths"] or ["."]))
         await put_back(workspace, kept)
-        left = await _findings(workspace, arguments)
+        left = await findings(workspace, arguments)
         notes = [f"Left for a person: {_summed(left)}."] if left else []
         notes += [f"{each['filename']}:{each['location']['row']}: {each['code']} {each['message']}" for each in left[:20]]
         return ApplyReport(f"Applied ruff's safe fixes; {count(len(left), 'finding')} left.", tuple(notes))
@@ -89,16 +100,7 @@ def no_python(paths: list[str]) -> NotApplicable:
     return NotApplicable(f"There are no Python files{where}.", "This recipe works on Python; name a path that has some.")
 
 
-async def _selection(slots: Json, workspace: RecipeWorkspace) -> list[str]:
-    """Arguments of ruff: only imports when asked for only these; import sorting besides the defaults when nothing is configured."""
-    if slots.get("only"):
-        return ["--select", str(slots["only"])]
-    if slots.get("imports") or not await has_ruff_configuration(workspace):
-        return ["--extend-select", "I"]
-    return []
-
-
-async def _findings(workspace: RecipeWorkspace, arguments: Json) -> list[Json]:
+async def findings(workspace: RecipeWorkspace, arguments: Json) -> list[Json]:
     result = await run_ruff(
         workspace, "check", "--output-format", "json", "--quiet", "--no-cache", *arguments["select"], *(arguments["paths"] or ["."])
     )
@@ -106,13 +108,12 @@ async def _findings(workspace: RecipeWorkspace, arguments: Json) -> list[Json]:
         found: list[Json] = json.loads(result.stdout or "[]")
     except ValueError:
         return []
-    root = _common_root(result.stdout, await workspace.files(), found)
+    root = _common_root(set(await workspace.files()), found)
     return [{**each, "filename": str(each["filename"]).removeprefix(root)} for each in found]
 
 
-def _common_root(_: str, files: object, found: list[Json]) -> str:
+def _common_root(names: set[str], found: list[Json]) -> str:
     """ruff answers absolute paths: what comes before the tracked path of the first finding."""
-    names = set(files) if isinstance(files, list | tuple) else set()
     for each in found:
         parts = str(each["filename"]).split("/")
         for start in range(len(parts)):

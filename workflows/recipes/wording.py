@@ -33,12 +33,17 @@ _TAIL = re.compile(
 )
 
 
-def plain(text: str) -> str:
-    """The request without greeting, politeness, and tails that every task fulfils anyway ("and keep the tests green")."""
+def polite(text: str) -> str:
+    """The request without greeting, politeness at its beginning and punctuation at its end."""
     text = text.strip()
     while (shorter := _LEAD.sub("", text, count=1)) != text:
         text = shorter.lstrip()
-    text = text.rstrip(" \t\r\n.!?")
+    return re.sub(r"(?i)[\s,]+(?:please|pls|thanks|thank you|for me)$", "", text.rstrip(" \t\r\n.!?")).rstrip()
+
+
+def plain(text: str) -> str:
+    """The request without greeting, politeness, and tails that every task fulfils anyway ("and keep the tests green")."""
+    text = polite(text)
     while (shorter := _TAIL.sub("", text, count=1)) != text:
         text = shorter.rstrip(" \t\r\n.!?,;")
     return text
