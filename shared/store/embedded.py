@@ -87,14 +87,16 @@ class _Use:
         from shared.store import postgres_cluster as cluster
 
         places = self._places
-        if not places.cluster.exists():
-            cluster.make(places)
-        elif places.password.exists() and cluster.answers(places):
-            return
-        elif cluster.server_pid(places) is not None:
-            if cluster.comes_up(places):
+        if places.cluster.exists():
+            cluster.restore_password(places)
+            if cluster.answers(places):
                 return
-            cluster.stop(places)
+            if cluster.server_pid(places) is not None:
+                if cluster.comes_up(places):
+                    return
+                cluster.stop(places)
+        else:
+            cluster.make(places)
         cluster.start(places)
 
     def revive(self) -> None:

@@ -23,6 +23,7 @@ ROLE = "persevere"
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 30.0
 _LOG_LIMIT = 5_000_000
+_PASSWORD_COPY = "persevere.password"
 _CONFIGURATION = """
 listen_addresses = ''
 unix_socket_permissions = 0600
@@ -67,6 +68,8 @@ def make(places: Places) -> None:
         password = secrets.token_urlsafe(32)
         role = f"CREATE ROLE {ROLE} LOGIN NOSUPERUSER CREATEDB NOCREATEROLE NOREPLICATION PASSWORD '{password}'"
         _single_user(binaries, cluster, maker, [role, f"CREATE DATABASE {ROLE} OWNER {ROLE}"])
+        (cluster / _PASSWORD_COPY).touch(mode=0o600)
+        (cluster / _PASSWORD_COPY).write_text(password)
         _own(cluster, places.account)
         _write_password(places, password)
         _move(cluster, places)
@@ -142,6 +145,12 @@ def _write_password(places: Places, password: str) -> None:
     unfinished.rename(places.password)
 
 
+def restore_password(places: Places) -> None:
+    """Write a lost password file again, from the copy that is in the cluster's own folder."""
+    if not places.password.exists():
+        _write_password(places, (places.cluster / _PASSWORD_COPY).read_text())
+
+
 def address(places: Places) -> str:
     """The URL of the application's role; contains the password."""
     password = quote(places.password.read_text().strip(), safe="")
@@ -179,14 +188,12 @@ def _is_server(pid: int, cluster: Path) -> bool:
 def start(places: Places) -> None:
     """Start the server in a session of its own and wait until it answers."""
     binaries = find_binaries(_version(places.cluster), places.account, places.shared)
+    if places.account and places.cluster.stat().st_uid != places.account.uid:
+        _own(places.cluster, places.account)
     (places.cluster / "postmaster.pid").unlink(missing_ok=True)
     for path in places.sockets.glob(".s.PGSQL.*"):
         path.unlink(missing_ok=True)
     _configure(places)
-    if not places.password.exists():
-        password = secrets.token_urlsafe(32)
-        _single_user(binaries, places.cluster, places.account, [f"ALTER ROLE {ROLE} PASSWORD '{password}'"])
-        _write_password(places, password)
     deadline = time.monotonic() + _START_TIMEOUT_S
     while True:
         detached = '"$@" >>"$0" 2>&1 </dev/null &'

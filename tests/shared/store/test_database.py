@@ -1,0 +1,106 @@
+"""The pool: commits, rolls back, survives a lost connection and a cancelled caller, and is quick."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+from sqlalchemy import text
+
+from shared.errors import SettingsError, UnavailableError
+from shared.store import runs, sessions, tasks
+from shared.store.database import Database, open_database
+from shared.store.records import Message, Session, Task
+from shared.types import new_id
+
+
+def _task() -> Task:
+    return Task(id=new_id("task"), user_id="local", title="t", prompt="p", repo="/r")
+
+
+async def test_rolls_back(database: Database) -> None:
+    task = _task()
+
+    async def fail() -> None:
+        async with database.transaction() as tx:
+            await tasks.insert(tx, task)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    async with database.connection() as tx:
+        assert await tasks.get(tx, task.id) is None
+
+
+async def test_a_terminated_idle_connection_is_replaced_without_an_error(database: Database) -> None:
+    async with database.connection() as tx:
+        mine = (await tx.execute(text("SELECT pg_backend_pid()"))).scalar_one()
+    async with database.connection() as tx, database.connection() as other:
+        theirs = (await other.execute(text("SELECT pg_backend_pid()"))).scalar_one()
+        assert (await tx.execute(text("SELECT pg_backend_pid()"))).scalar_one() == mine
+    async with database.connection() as tx:
+        ours = (await tx.execute(text("SELECT pg_backend_pid()"))).scalar_one()
+        dead = theirs if ours == mine else mine
+        await tx.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": dead})
+        await asyncio.sleep(0.1)
+        async with database.connection() as fresh:
+            assert (await fresh.execute(text("SELECT pg_backend_pid()"))).scalar_one() != dead
+
+
+async def test_a_connection_lost_in_use_is_unavailable_and_the_next_works(database: Database) -> None:
+    async def lose() -> None:
+        async with database.transaction() as tx:
+            await tx.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+    with pytest.raises(UnavailableError):
+        await lose()
+    async with database.connection() as tx:
+        assert (await tx.execute(text("SELECT 1"))).scalar_one() == 1
+
+
+async def test_a_cancelled_caller_gives_its_connection_back(database: Database) -> None:
+    async def sleep() -> None:
+        async with database.transaction() as tx:
+            await tx.execute(text("SELECT pg_sleep(30)"))
+
+    for _ in range(30):
+        sleeping = asyncio.create_task(sleep())
+        await asyncio.sleep(0.02)
+        sleeping.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sleeping
+    async with database.connection() as tx:
+        others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active'"
+        assert (await tx.execute(text(others))).scalar_one() == 1
+    assert database._engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+async def test_clear_errors() -> None:
+    with pytest.raises(SettingsError):
+        async with open_database("sqlite:///x"):
+            pass
+    with pytest.raises(UnavailableError) as caught:
+        async with open_database("postgresql://u:geheim@127.0.0.1:9/none"):
+            pass
+    assert "geheim" not in caught.value.message
+    assert "127.0.0.1" in caught.value.message
+
+
+async def test_a_chat_turn_is_quick(database: Database) -> None:
+    session = Session(id=new_id("session"), user_id="local")
+    async with database.transaction() as tx:
+        await sessions.insert(tx, session)
+    times = []
+    for _ in range(30):
+        began = time.perf_counter()
+        async with database.transaction() as tx:
+            await sessions.lock(tx, session.id)
+            said = [Message(id=new_id("message"), session_id=session.id, role="user", content=word) for word in ("a", "b")]
+            await sessions.add_messages(tx, said)
+            task = await tasks.insert(tx, _task())
+            await runs.insert(tx, task.id)
+            await sessions.update(tx, session.id, draft=None)
+        times.append(time.perf_counter() - began)
+    assert sorted(times)[len(times) // 2] < 0.05, times
+    print(f"median {sorted(times)[15] * 1000:.1f} ms")  # noqa: T201
