@@ -101,7 +101,7 @@ def _kind_of(line: str) -> RunnerKind:
     if re.search(r"[;&|\n]", line):
         return "shell"
     patterns: list[tuple[RunnerKind, str]] = [
-        ("pytest", r"^(\S*python[\d.]* -m )?(\S*/)?(py\.test|pytest)\b"),
+        ("pytest", r"^(\S*python[\d.]* -m )?(\S*/)?(py\.test|pytest)(\s|$)"),
         ("unittest", r"^\S*python[\d.]* -m unittest\b"),
         ("cargo", r"^cargo test\b"),
     ]

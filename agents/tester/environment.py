@@ -43,7 +43,7 @@ class TesterEnvironments:
 
     async def python(self, needs: PythonNeeds, open_sandbox: OpenSandbox, timeout_s: float, log: Log) -> Path:
         """The folder of a virtual environment with everything `needs` names. Raises `InstallError`."""
-        key = _key("python", sys.version, platform.platform(), needs.requirements, needs.locked, needs.backend if needs.editable else [])
+        key = python_key(needs)
 
         async def build(sandbox: Sandbox, folder: Path) -> None:
             await log("installing the test environment: " + (", ".join(needs.requirements) or "locked requirements")[:300])
@@ -117,8 +117,13 @@ def check_installed(result: CommandResult, tool: str) -> None:
 def closing_lines(result: CommandResult, count: int = 6) -> str:
     """The last lines of what a command wrote, preferring its errors; at most 800 characters."""
     text = result.stderr.strip() or result.stdout.strip()
-    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("[notice]")]
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith(("[notice]", "WARNING: Retrying"))]
     return " / ".join(lines[-count:])[-800:]
+
+
+def python_key(needs: PythonNeeds) -> str:
+    """The name of the environment for these needs with our interpreter."""
+    return _key("python", sys.version, platform.platform(), needs.requirements, needs.locked, needs.backend if needs.editable else [])
 
 
 def _key(*parts: object) -> str:

@@ -25,6 +25,8 @@ def judge_command(command: TestCommand, result: CommandResult, junit: bytes | No
     output = f"{result.stdout}\n{result.stderr}"
     counts, problem = _counts(command, output, junit)
     outcome, reason = _outcome(command, result, counts, problem)
+    if result.truncated and outcome in ("green", "red") and junit is None:
+        reason = f"{reason} The output was longer than what is kept, so the counts may be incomplete.".strip()
     if outcome in ("red", "broken", "timeout") and _NETWORK.search(output):
         reason = f"{reason} {NO_NETWORK}".strip()
     counts = counts or Counts()

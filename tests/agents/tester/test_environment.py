@@ -1,0 +1,90 @@
+"""Cached environments, with real installs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agents.tester.environment import InstallError, TesterEnvironments, python_key
+from agents.tester.values import PythonNeeds
+from shared.sandbox.port import Command, Sandbox, SandboxSpec
+from shared.sandbox.process import ProcessProvider
+
+
+class Rooms:
+    """Opens plain-process sandboxes and counts them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.opened = root, 0
+
+    @contextlib.asynccontextmanager
+    async def __call__(self, folder: Path) -> AsyncIterator[Sandbox]:
+        self.opened += 1
+        room = self.root / f"room-{self.opened}"
+        room.mkdir()
+        (room / "pip.py").write_text("raise SystemExit('shadowed')\n")
+        sandbox = await ProcessProvider(self.root / "data").open(SandboxSpec(room, "task_test", writable=[folder]))
+        try:
+            yield sandbox
+        finally:
+            await sandbox.aclose()
+            shutil.rmtree(room)
+
+
+async def _quiet(message: str) -> None:
+    return None
+
+
+async def test_made_once_for_all_who_ask(tmp_path: Path) -> None:
+    rooms, needs = Rooms(tmp_path), PythonNeeds()
+    asked = [TesterEnvironments(tmp_path / "cache").python(needs, rooms, 60, _quiet) for _ in range(3)]
+    folders = await asyncio.gather(*asked)
+    assert len(set(folders)) == 1
+    assert rooms.opened == 1
+    assert (folders[0] / "bin" / "python").exists()
+
+
+async def test_an_unfinished_one_is_made_again(tmp_path: Path) -> None:
+    rooms, needs = Rooms(tmp_path), PythonNeeds()
+    left = tmp_path / "cache" / python_key(needs) / "content"
+    left.mkdir(parents=True)
+    (left / "half").write_text("x")
+    folder = await TesterEnvironments(tmp_path / "cache").python(needs, rooms, 60, _quiet)
+    assert folder == left
+    assert not (left / "half").exists()
+
+
+async def test_cancelling_leaves_nothing(tmp_path: Path) -> None:
+    rooms, needs = Rooms(tmp_path), PythonNeeds()
+    task: asyncio.Task[Any] = asyncio.create_task(TesterEnvironments(tmp_path / "cache").python(needs, rooms, 60, _quiet))
+    await asyncio.sleep(0.3)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not (tmp_path / "cache" / python_key(needs)).exists()
+
+
+async def test_a_failed_install_says_why(tmp_path: Path) -> None:
+    rooms, needs = Rooms(tmp_path), PythonNeeds(requirements=["not a requirement!"])
+    with pytest.raises(InstallError, match=r"pip could not install what the tests need: .*not a requirement"):
+        await TesterEnvironments(tmp_path / "cache").python(needs, rooms, 60, _quiet)
+    assert not (tmp_path / "cache" / python_key(needs)).exists()
+
+
+def test_the_key_depends_on_what_is_installed() -> None:
+    keys = {python_key(PythonNeeds(requirements=lines)) for lines in ([], ["a"], ["a", "b"])}
+    assert len(keys) == 3
+
+
+@pytest.mark.packages
+async def test_packages_are_installed(tmp_path: Path) -> None:
+    folder = await TesterEnvironments(tmp_path / "cache").python(PythonNeeds(requirements=["iniconfig"]), Rooms(tmp_path), 120, _quiet)
+    async with Rooms(tmp_path)(folder) as sandbox:
+        result = await sandbox.run(Command([str(folder / "bin" / "python"), "-c", "import iniconfig"]))
+    assert result.ok, result
