@@ -101,5 +101,5 @@ class TaskContext:
     """The workflow's limits: `test_timeout_s`, `setup_timeout_s`, `repairs`."""
     environments: Path
     """Root folder of cached dependency environments, shared by all tasks."""
-    model: str = "none"
+    model: str
     """The model in use as `provider:name`, or `none`."""

@@ -64,7 +64,7 @@ async def build_context(resources: Resources, lease: Lease, task: Task) -> Super
         forge=resources.forge,
         journal=FencedJournal(lease, resources.artifacts),
         effects=FencedEffects(lease),
-        pull_requests=LocalPullRequests(resources.database, resources.settings.base_url),
+        pull_requests=LocalPullRequests(lease, resources.settings.base_url, task.id),
         limits=workflow.limits.model_dump(),
         environments=resources.settings.data_dir / "environments",
         model=resources.settings.model,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import BaseModel
+
 from agent_orchestrator.runtime.lease import Lease
 from shared.artifacts.files import FileArtifacts
 from shared.effects import ledger
@@ -11,7 +13,7 @@ from shared.events import store as events_store
 from shared.store import tasks
 from shared.types import ErrorInfo, Json, Plan, Stage, TaskStatus, TestResults
 
-_TYPED = {"plan": Plan, "test_results": TestResults, "error": ErrorInfo}
+_TYPED: dict[str, type[BaseModel]] = {"plan": Plan, "test_results": TestResults, "error": ErrorInfo}
 
 
 class FencedJournal:

@@ -13,5 +13,5 @@ from workflows.loader import Workflow
 class SupervisorContext(TaskContext):
     workflow: Workflow
     gates: GateKeeper
-    isolated: bool = True
+    isolated: bool
     """False in the plain-process sandbox, where a diff is approved before its tests run."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Literal
 
 from langgraph.runtime import Runtime
 from langgraph.types import interrupt
@@ -166,14 +166,15 @@ def ending(state: SupervisorState) -> tuple[TaskStatus, str]:
     return TaskStatus.COMPLETED, "nothing_to_change"
 
 
-def _taken(state: SupervisorState, decision: Json, approved_key: str) -> Any:
+def _taken(state: SupervisorState, decision: Json, approved_key: Literal["approved_plan_sha256", "approved_sha256"]) -> SupervisorState:
     """What a decision changes. An approval is worth only for the hash that was asked about."""
     gate = state["gate"] or {}
     update: SupervisorState = {"decision": {**decision, "gate": gate.get("gate")}, "gate": None}
     if decision["decision"] == "approve":
         if decision["content_sha256"] != gate.get("content_sha256"):
             raise TaskFailedError("The approval is for another content.", "Retry the task.", code="approval_mismatch")
-        return {**update, approved_key: decision["content_sha256"]}
+        update[approved_key] = decision["content_sha256"]
+        return update
     if decision["decision"] == "expired":
         return update
     update["rejected"] = [*state.get("rejected", []), str(gate.get("content_sha256"))]

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from shared.store import pull_requests
-from shared.store.database import Database
 from shared.store.records import PullRequest
 from shared.types import new_id
+
+
+class Writer(Protocol):
+    """Where records are written: the database, or a run's lease on it, which refuses a stale run."""
+
+    def transaction(self) -> AbstractAsyncContextManager[AsyncConnection]: ...
 
 
 class LocalPullRequests:
     """Opens pull requests of one task. `base_url` is where the console shows them."""
 
-    def __init__(self, database: Database, base_url: str, task_id: str) -> None:
+    def __init__(self, database: Writer, base_url: str, task_id: str) -> None:
         self._database = database
         self._base_url = base_url.rstrip("/")
         self._task_id = task_id
