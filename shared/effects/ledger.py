@@ -22,7 +22,7 @@ async def intend(tx: AsyncConnection, task_id: str, key: str, kind: str, intent:
     `ConflictError` when the key belongs to another task or kind. Commit before doing it.
     """
     fresh = insert_into(effects).values(key=key, task_id=task_id, kind=kind, state="intended", intent=clean(intent))
-    if (await tx.execute(fresh.on_conflict_do_nothing(index_elements=["key"]))).rowcount:
+    if (await tx.execute(fresh.on_conflict_do_nothing(index_elements=["key"]).returning(effects.c.key))).first():
         return None
     row = (await tx.execute(select(effects.c.task_id, effects.c.kind, effects.c.state, effects.c.result).where(effects.c.key == key))).one()
     if (row.task_id, row.kind) != (task_id, kind):

@@ -36,8 +36,8 @@ async def begin(tx: AsyncConnection, user_id: str, key: str, request_hash: str) 
     held = select(func.pg_try_advisory_xact_lock(func.hashtextextended(f"idempotency:{user_id}:{key}", 0)))
     if not (await tx.execute(held)).scalar_one():
         raise _in_flight()
-    fresh = insert_into(keys).values(user_id=user_id, key=key, request_hash=request_hash).on_conflict_do_nothing()
-    if (await tx.execute(fresh)).rowcount:
+    fresh = insert_into(keys).values(user_id=user_id, key=key, request_hash=request_hash).on_conflict_do_nothing().returning(keys.c.key)
+    if (await tx.execute(fresh)).first():
         return None
     mine = keys.c.user_id == user_id, keys.c.key == key
     abandoned = keys.c.created_at < func.clock_timestamp() - ABANDONED_AFTER

@@ -21,7 +21,7 @@ _LEASE = timedelta(seconds=60)
 async def insert(tx: AsyncConnection, message: OutboxMessage) -> bool:
     """Queue a message; False when one with its id was queued before."""
     added = insert_into(outbox).values(to_row(message)).on_conflict_do_nothing(index_elements=["id"])
-    return (await tx.execute(added)).rowcount > 0
+    return (await tx.execute(added.returning(outbox.c.id))).first() is not None
 
 
 async def claim_batch(tx: AsyncConnection, n: int) -> Sequence[OutboxMessage]:
