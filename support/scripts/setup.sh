@@ -27,6 +27,6 @@ if ! new_enough .venv/bin/python || { [ -n "$wanted" ] && [ "$(.venv/bin/python 
 fi
 echo "Set-up: installing the packages of requirements.lock (one to two minutes the first time)"
 pip() { PYTHONSAFEPATH=1 .venv/bin/python -m pip --disable-pip-version-check "$@"; }
-pip install --quiet --no-compile --no-deps --require-hashes -r requirements.lock
-pip install --quiet --no-deps --no-build-isolation --editable .
+pip install -qq --no-compile --no-deps --require-hashes -r requirements.lock
+pip install -qq --no-deps --no-build-isolation --editable .
 touch .venv/.installed

@@ -1,0 +1,85 @@
+"""What `persevere doctor` looks at, each found out by doing it."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass
+
+from agent_orchestrator.cli.commands import settings_of
+from agent_orchestrator.cli.render.text import clean
+from config.settings import Settings
+from shared.errors import PersevereError
+from shared.types import Json
+
+
+@dataclass(frozen=True)
+class Check:
+    """`needed` is false for what Persevere works without."""
+
+    name: str
+    ok: bool
+    message: str
+    next_step: str = ""
+    needed: bool = True
+
+    def line(self) -> str:
+        mark = "ok  " if self.ok else ("FAIL" if self.needed else "--  ")
+        advice = f"\n      {clean(self.next_step)}" if self.next_step and not self.ok else ""
+        return f"{mark}  {self.name:<9} {clean(self.message)}{advice}"
+
+    def as_json(self) -> Json:
+        return asdict(self)
+
+
+async def all_checks() -> AsyncIterator[Check]:
+    """Settings first: without them nothing else can be looked at."""
+    try:
+        settings = settings_of()
+    except PersevereError as error:
+        yield _failed("settings", error)
+        return
+    yield Check("settings", True, f"data folder {settings.data_dir}")
+    yield await _git()
+    yield await _database(settings)
+    yield await _sandbox(settings)
+    yield Check("forge", True, "local git: a pull request is a branch and a record")
+    yield Check("model", settings.model != "none", "none: recipes only", "This version works by recipes.", needed=False)
+
+
+def _failed(name: str, error: PersevereError) -> Check:
+    return Check(name, False, error.message, error.next_step)
+
+
+async def _git() -> Check:
+    program = shutil.which("git")
+    if program is None:
+        return Check("git", False, "git is not installed", "Install git (Debian: apt-get install git).")
+    process = await asyncio.create_subprocess_exec(program, "--version", stdout=asyncio.subprocess.PIPE)
+    output, _ = await process.communicate()
+    return Check("git", process.returncode == 0, output.decode(errors="replace").strip())
+
+
+async def _database(settings: Settings) -> Check:
+    from sqlalchemy import text
+
+    from agent_orchestrator.resources import open_resources
+
+    try:
+        async with open_resources(settings, worker=False) as resources, resources.database.connection() as connection:
+            version = (await connection.execute(text("show server_version"))).scalar_one()
+    except PersevereError as error:
+        return _failed("database", error)
+    return Check("database", True, f"PostgreSQL {version}, {'from DATABASE_URL' if settings.database_url else 'embedded'}")
+
+
+async def _sandbox(settings: Settings) -> Check:
+    from shared.sandbox.registry import choose_sandbox
+
+    try:
+        provider = await choose_sandbox(settings.sandbox, data_dir=settings.data_dir)
+    except PersevereError as error:
+        return _failed("sandbox", error)
+    kind = "isolated" if provider.isolated else "NOT isolated: a repository's code can do what you can"
+    return Check("sandbox", True, f"{provider.name} ({kind})")

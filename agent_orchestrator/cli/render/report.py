@@ -1,0 +1,63 @@
+"""How a task ended, where to look and what to do next."""
+
+from __future__ import annotations
+
+import shlex
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.text import Text
+
+from agent_orchestrator.cli.render.approval import evidence_lines
+from agent_orchestrator.cli.render.text import clean
+from shared.types import Json
+
+STATUS_STYLE = {"completed": "green", "failed": "red", "cancelled": "yellow"}
+
+
+def report_panel(task: Json, ending: Json | None = None) -> RenderableType:
+    """`task` as the service tells it; `ending` is the data of `task_completed` where it was seen."""
+    ending = ending or {}
+    status = str(task.get("status", ""))
+    body: list[Text] = [Text(clean(task.get("title") or task.get("prompt") or "", lines=False), style="bold")]
+    outcome = str(task.get("outcome") or "")
+    line = Text("status: ").append(status, style=f"bold {STATUS_STYLE.get(status, 'cyan')}")
+    body.append(line.append(f" ({clean(outcome.replace('_', ' '), lines=False)})" if outcome else ""))
+    body.extend(_links(task, ending))
+    if task.get("test_results"):
+        body.extend(evidence_lines(task["test_results"]))
+    body.extend(Text(f"note: {clean(note)}") for note in ending.get("notes") or [])
+    if ending.get("answer"):
+        body.extend([Text(), Text(clean(ending["answer"]))])
+    error = task.get("error") or {}
+    if error:
+        body.append(Text(clean(error.get("message", "")), style="red"))
+        if error.get("next_step"):
+            body.append(Text("next: " + clean(error["next_step"])))
+    return Panel(Group(*body), title=f"task {clean(task.get('task_id', ''), lines=False)}", title_align="left", border_style="cyan")
+
+
+def _links(task: Json, ending: Json) -> list[Text]:
+    branch = ending.get("branch") or task.get("branch")
+    lines: list[Text] = []
+    if branch and task.get("pr_url"):
+        lines.append(Text("branch: ").append(clean(branch, lines=False), style="magenta"))
+        draft = " (a draft: the tests do not prove it)" if ending.get("draft") or task.get("outcome") == "draft_pull_request" else ""
+        lines.append(Text("pull request: ").append(clean(task["pr_url"], lines=False), style="magenta").append(draft))
+        base = task.get("base_branch") or str(task.get("base_commit") or "")[:12] or "HEAD"
+        repo = str(task.get("repo", ""))
+        where = f"-C {shlex.quote(clean(repo, lines=False))} " if repo.startswith("/") else ""
+        lines.append(Text(f"look: git {where}diff {clean(base, lines=False)}..{clean(branch, lines=False)}", style="dim"))
+    return lines
+
+
+def waiting_lines(approval: Json) -> list[Text]:
+    """How to decide an approval from elsewhere."""
+    approval_id = clean(approval.get("approval_id") or approval.get("id") or "", lines=False)
+    return [
+        Text(f"The task waits for the approval of the {clean(approval.get('gate', ''), lines=False)}.", style="yellow"),
+        Text(f"  look:    persevere approvals show {approval_id}"),
+        Text(f"  approve: persevere approvals approve {approval_id}"),
+        Text(f"  reject:  persevere approvals reject {approval_id}"),
+        Text(f"  go on:   persevere resume {clean(approval.get('task_id', ''), lines=False)}"),
+    ]
