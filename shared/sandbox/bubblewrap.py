@@ -5,17 +5,20 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
-from shared.sandbox import seccomp
+from shared.sandbox import forwarder, seccomp
 from shared.sandbox.cgroup import ControlGroup, Hierarchy, find_hierarchy
-from shared.sandbox.environment import SYSTEM_FILES, SYSTEM_FOLDERS, build_environment, interpreter_folders
+from shared.sandbox.environment import NO_REGISTRIES, SYSTEM_FILES, SYSTEM_FOLDERS, build_environment, interpreter_folders
 from shared.sandbox.execution import Launch, memory_file
 from shared.sandbox.local import LocalSandbox, check_spec
 from shared.sandbox.port import Command, Probe, Sandbox, SandboxSpec
 
 _USER = 1000
+_PORT = 8378
+_FORWARDER, _SOCKET = "/run/persevere/forwarder.py", "/run/persevere/egress"
 _PASSWD = b"root:x:0:0:root:/root:/bin/sh\npersevere:x:1000:1000::/tmp/home:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n"
 _GROUP = b"root:x:0:\npersevere:x:1000:\nnogroup:x:65534:\n"
 _HOSTS = b"127.0.0.1 localhost\n::1 localhost\n"
@@ -40,9 +43,17 @@ class BubblewrapSandbox(LocalSandbox):
         self._program = program
 
     async def launch(self, command: Command, group: ControlGroup | None, stack: contextlib.AsyncExitStack) -> Launch:
-        environment = build_environment("/tmp/home", "/tmp", command.environment)
         inherited: list[int] = []
-        arguments = [*self._namespaces(), *self._files(inherited), *self._folders()]
+        files = self._files(inherited)
+        forward: list[str] = []
+        network = NO_REGISTRIES
+        if command.registries:
+            egress = await self.egress(_PORT)
+            network = egress.environment(_PORT)
+            files += ["--ro-bind", forwarder.__file__, _FORWARDER, "--ro-bind", str(egress.socket), _SOCKET]
+            forward = [os.path.realpath(sys.executable), "-I", "-S", _FORWARDER, str(_PORT), _SOCKET]
+        environment = build_environment("/tmp/home", "/tmp", {**network, **command.environment})
+        arguments = [*self._namespaces(), *files, *self._folders()]
         if seccomp.supported():
             inherited.append(memory_file(seccomp.build_filter(_FAMILIES)))
             arguments += ["--seccomp", str(inherited[-1])]
@@ -56,7 +67,7 @@ class BubblewrapSandbox(LocalSandbox):
         file_blocks = str(self._spec.limits.disk_mb * 2048)
         enter = ["/bin/sh", "-c", _ENTER, "sh", *joins, "--", file_blocks]
         inner = ["/bin/sh", "-c", _COMMAND, "sh"] if group else ["/bin/sh", "-c", _COMMAND_FEW, "sh", str(self._spec.limits.processes)]
-        argv = [*enter, self._program, "--args", str(inherited[-1]), "--", *inner, *command.argv]
+        argv = [*enter, self._program, "--args", str(inherited[-1]), "--", *inner, *forward, *command.argv]
         return Launch(argv=argv, environment={"PATH": "/usr/bin:/bin"}, inherited=inherited, status=reading)
 
     def _namespaces(self) -> list[str]:
@@ -96,7 +107,7 @@ class BubblewrapSandbox(LocalSandbox):
 
     def _folders(self) -> list[str]:
         """Shorter paths first, so that a folder within another is laid over it; then nothing more can be made at the root."""
-        binds = {path: "--ro-bind" for path in (*interpreter_folders(), *self._spec.readable)}
+        binds = dict.fromkeys((*interpreter_folders(), *self._spec.readable), "--ro-bind")
         binds.update(dict.fromkeys(self._spec.writable, "--bind"))
         binds[self._spec.workspace] = "--bind"
         arguments = []

@@ -22,6 +22,8 @@ SYSTEM_FILES = (
     "/etc/timezone",
     "/etc/mime.types",
     "/etc/os-release",
+    "/etc/debian_version",
+    "/etc/redhat-release",
     "/etc/protocols",
     "/etc/services",
     "/etc/terminfo",
@@ -51,6 +53,10 @@ def build_environment(home: str, temporary: str, added: Mapping[str, str]) -> di
         "GIT_CONFIG_NOSYSTEM": "1",
         **added,
     }
+
+
+NO_REGISTRIES = {"PIP_NO_INDEX": "1", "PIP_RETRIES": "0", "UV_OFFLINE": "1", "NPM_CONFIG_OFFLINE": "true", "NPM_CONFIG_FETCH_RETRIES": "0"}
+"""Makes the installers of a command that may not reach the registries fail at once, not after retries."""
 
 
 def interpreter_folders() -> list[Path]:

@@ -94,16 +94,16 @@ class Execution:
         return await self._result(process.returncode or 0, status, time.monotonic() - started)
 
     async def _start(self, stdin: bytes, stack: contextlib.AsyncExitStack) -> tuple[asyncio.subprocess.Process, list[asyncio.Task[None]]]:
-        source = stack.enter_context(open(_input_file(stdin), "rb", buffering=0))
+        source = stack.enter_context(os.fdopen(_input_file(stdin), "rb", buffering=0))
         pumps: list[asyncio.Task[None]] = []
         writers = []
         for kept in (self._stdout, self._stderr):
             reading, writing = os.pipe()
-            writers.append(stack.enter_context(open(writing, "wb", buffering=0)))
+            writers.append(stack.enter_context(os.fdopen(writing, "wb", buffering=0)))
             reader = asyncio.StreamReader(limit=_CHUNK)
             transport, _ = await asyncio.get_running_loop().connect_read_pipe(
                 lambda reader=reader: asyncio.StreamReaderProtocol(reader),  # type: ignore[misc]
-                open(reading, "rb", buffering=0),
+                os.fdopen(reading, "rb", buffering=0),
             )
             stack.callback(transport.close)
             pumps.append(asyncio.create_task(self._pump(reader, kept)))

@@ -30,8 +30,10 @@ class LandlockSandbox(ProcessSandbox):
     async def launch(self, command: Command, group: ControlGroup | None, stack: contextlib.AsyncExitStack) -> Launch:
         read = [*SYSTEM_FOLDERS, *SYSTEM_FILES, *_ETC, *map(str, interpreter_folders()), *map(str, self._spec.readable)]
         write = [str(path) for path in (self._spec.workspace, *self._spec.writable, self.private)]
-        program = seccomp.build_filter((), own_ipc=False)
-        return self.start_launcher(command, group, command.environment, {"read": read, "write": write, "port": None}, program)
+        added, port = await self.network(command)
+        program = seccomp.build_filter(() if port is None else (seccomp.AF_INET,), own_ipc=False, tcp_only=True)
+        confined = {"read": read, "write": write, "port": port}
+        return self.start_launcher(command, group, {**added, **command.environment}, confined, program)
 
 
 class LandlockProvider(ProcessProvider):
@@ -40,8 +42,8 @@ class LandlockProvider(ProcessProvider):
 
     async def probe(self) -> Probe:
         """Runs a command inside; works only if it may write to its workspace and not beside it."""
-        if launcher.landlock_abi() < 3 or not seccomp.supported():
-            return Probe(False, "this kernel has no Landlock of version 3 (Linux 6.2) or newer", _NEXT)
+        if launcher.landlock_abi() < 4 or not seccomp.supported():
+            return Probe(False, "this kernel has no Landlock of version 4 (Linux 6.7) or newer", _NEXT)
         with tempfile.TemporaryDirectory(prefix="persevere-probe-") as folder:
             outside, inside = Path(folder, "outside"), Path(folder, "inside")
             inside.mkdir()

@@ -198,7 +198,7 @@ def _descendants() -> set[int]:
 
 
 def _reap() -> dict[int, int]:
-    ended = {}
+    ended: dict[int, int] = {}
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)

@@ -9,9 +9,11 @@ from pathlib import Path, PurePosixPath
 from shared.errors import InvalidRequestError, NotFoundError, SandboxError
 from shared.sandbox import workspace
 from shared.sandbox.cgroup import ControlGroup, Hierarchy
+from shared.sandbox.egress import EgressProxy, open_egress
 from shared.sandbox.execution import Execution, Launch, Quota
 from shared.sandbox.limits import disk_usage
 from shared.sandbox.port import Command, OutputSink, SandboxSpec
+from shared.sandbox.registry_config import load_registries
 from shared.types import CommandResult
 
 
@@ -28,6 +30,9 @@ class LocalSandbox:
         self._baseline = baseline
         self._running: set[Execution] = set()
         self._closed = False
+        self._egress: EgressProxy | None = None
+        self._egress_lock = asyncio.Lock()
+        self._resources = contextlib.AsyncExitStack()
         self.root = spec.workspace
 
     async def launch(self, command: Command, group: ControlGroup | None, stack: contextlib.AsyncExitStack) -> Launch:
@@ -48,6 +53,14 @@ class LocalSandbox:
                 return await execution.run(command.stdin, command.timeout_s)
             finally:
                 self._running.discard(execution)
+
+    async def egress(self, inner_port: int | None = None) -> EgressProxy:
+        """The sandbox's way to the registries, opened by the first command that may use it."""
+        async with self._egress_lock:
+            if self._egress is None:
+                registries = await load_registries()
+                self._egress = await self._resources.enter_async_context(open_egress(registries, inner_port=inner_port))
+            return self._egress
 
     def private_folders(self) -> list[Path]:
         """Host folders of this sandbox alone that count against its disk."""
@@ -72,6 +85,7 @@ class LocalSandbox:
             execution.stop("cancelled")
         while self._running:
             await asyncio.sleep(0.005)
+        await self._resources.aclose()
 
     def _check(self, command: Command) -> None:
         if self._closed:

@@ -9,12 +9,13 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from shared.sandbox import launcher
 from shared.sandbox.cgroup import ControlGroup, Hierarchy, find_hierarchy, process_start
-from shared.sandbox.environment import build_environment
+from shared.sandbox.environment import NO_REGISTRIES, build_environment
 from shared.sandbox.execution import Launch, memory_file
 from shared.sandbox.local import LocalSandbox, check_spec
 from shared.sandbox.port import Command, Probe, Sandbox, SandboxSpec
@@ -34,10 +35,18 @@ class ProcessSandbox(LocalSandbox):
         return [self.private]
 
     async def launch(self, command: Command, group: ControlGroup | None, stack: contextlib.AsyncExitStack) -> Launch:
-        return self.start_launcher(command, group, command.environment, None, b"")
+        added, _ = await self.network(command)
+        return self.start_launcher(command, group, {**added, **command.environment}, None, b"")
+
+    async def network(self, command: Command) -> tuple[dict[str, str], int | None]:
+        """The variables for installers, and the proxy's loopback port if this command may use it."""
+        if not command.registries:
+            return NO_REGISTRIES, None
+        egress = await self.egress()
+        return egress.environment(egress.port), egress.port
 
     def start_launcher(
-        self, command: Command, group: ControlGroup | None, added: Any, landlock: dict[str, Any] | None, program: bytes
+        self, command: Command, group: ControlGroup | None, added: Mapping[str, str], landlock: dict[str, Any] | None, program: bytes
     ) -> Launch:
         """The launch of `launcher.py` with what it needs to know; `landlock` and `program` as that module describes them."""
         reading, writing = os.pipe()
