@@ -1,0 +1,65 @@
+"""One chat turn: a message in, an answer out, everything it changes in one transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent_orchestrator.conversation.graph import build_conversation_graph
+from agent_orchestrator.conversation.memory import answer_metadata
+from agent_orchestrator.conversation.repository import RepositoryConfigs
+from agent_orchestrator.conversation.state import Handles, TurnState, TurnTransaction
+from agent_orchestrator.conversation.turn import ChatAnswer, ChatTurn, check_session_id, read_message
+
+if TYPE_CHECKING:
+    from agent_orchestrator.approvals.service import ApprovalService
+    from agent_orchestrator.resources import Resources
+    from agent_orchestrator.tasks.service import TaskService
+
+__all__ = ["ChatAnswer", "ChatTurn", "Conversation"]
+
+
+class Conversation:
+    """Answers messages. Turns of one session come one after the other; turns of several run side by side."""
+
+    def __init__(self, resources: Resources, tasks: TaskService, approvals: ApprovalService) -> None:
+        self._resources = resources
+        self._tasks = tasks
+        self._approvals = approvals
+        self._configs = RepositoryConfigs()
+        self._graph = build_conversation_graph()
+
+    async def turn(self, request: ChatTurn) -> ChatAnswer:
+        """Answer one message.
+
+        Raises `InvalidRequestError` (empty or too long), `NotFoundError` (session or project of another person) and
+        `RepositoryError` (a named repository that cannot be used); then nothing was changed.
+        """
+        text = read_message(request.message)
+        if request.session_id is not None:
+            check_session_id(request.session_id)
+        async with TurnTransaction(self._resources.database) as transaction:
+            start: TurnState = {"request": request, "text": text}
+            state = await self._graph.ainvoke(start, context=self._handles(transaction))
+        reply = state["reply"]
+        return ChatAnswer(
+            message=reply.message,
+            session_id=state["session"].id,
+            intent=reply.intent,
+            task_id=reply.task_id,
+            suggestions=list(reply.suggestions),
+            metadata=answer_metadata(state),
+        )
+
+    def _handles(self, transaction: TurnTransaction) -> Handles:
+        resources = self._resources
+        return Handles(
+            turn=transaction,
+            recogniser=resources.recogniser,
+            recipes=resources.recipes,
+            forge=resources.forge,
+            configs=self._configs,
+            tasks=self._tasks,
+            approvals=self._approvals,
+            workflows=frozenset(resources.workflows.by_name),
+            has_model=resources.settings.model != "none",
+        )

@@ -1,0 +1,66 @@
+"""What goes into a chat turn and what comes out of it."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass, field
+from typing import Literal
+
+from shared.errors import InvalidRequestError
+from shared.types import Json
+
+LONGEST_MESSAGE = 100_000
+LONGEST_SESSION_ID = 200
+
+AnswerIntent = Literal["task_created", "clarification", "status_query", "approval_action", "task_updated", "general_query", "error"]
+
+
+@dataclass(frozen=True)
+class ChatTurn:
+    """One message. `context` may hold project_id, repo, branch, file_path, selection and workspace_path."""
+
+    message: str
+    user_id: str
+    session_id: str | None = None
+    context: Json = field(default_factory=dict)
+    default_repo: str | None = None
+
+
+@dataclass(frozen=True)
+class ChatAnswer:
+    message: str
+    session_id: str
+    intent: AnswerIntent
+    task_id: str | None = None
+    suggestions: list[str] = field(default_factory=list)
+    metadata: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a node answers: the answer without the session, plus what is remembered with it."""
+
+    message: str
+    intent: AnswerIntent
+    task_id: str | None = None
+    suggestions: tuple[str, ...] = ()
+    metadata: Json = field(default_factory=dict)
+
+
+def read_message(message: str) -> str:
+    """The message without control characters and outer blanks. `InvalidRequestError` when nothing is left or it is too long."""
+    if len(message) > LONGEST_MESSAGE:
+        raise InvalidRequestError(
+            f"The message is longer than {LONGEST_MESSAGE:,} characters.", "Shorten it, or put the text into a file of the repository."
+        )
+    clean = "".join(char for char in message if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cs")).strip()
+    if not clean:
+        raise InvalidRequestError("The message is empty.", "Say what should be done, or ask for help.")
+    return clean
+
+
+def check_session_id(session_id: str) -> None:
+    if not session_id.strip() or len(session_id) > LONGEST_SESSION_ID or not session_id.isprintable():
+        raise InvalidRequestError(
+            f"A session id is 1 to {LONGEST_SESSION_ID} printable characters.", "Leave session_id out to begin a new session."
+        )
