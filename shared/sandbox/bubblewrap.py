@@ -143,13 +143,13 @@ class BubblewrapProvider:
 
     async def open(self, spec: SandboxSpec) -> Sandbox:
         resolved, baseline = await check_spec(spec)
-        return BubblewrapSandbox(resolved, self._groups(), baseline, shutil.which("bwrap") or "bwrap")
+        return BubblewrapSandbox(resolved, self.groups(), baseline, shutil.which("bwrap") or "bwrap")
 
     async def sweep(self) -> int:
-        hierarchy = self._groups()
+        hierarchy = self.groups()
         return hierarchy.sweep() if hierarchy else 0
 
-    def _groups(self) -> Hierarchy | None:
+    def groups(self) -> Hierarchy | None:
         if not self._looked:
             self._hierarchy, self._looked = find_hierarchy(), True
         return self._hierarchy
