@@ -104,7 +104,7 @@ class PostgresEventFeed:
     async def _ended(self, task_id: str, after: int) -> bool:
         """Whether the event before the ones asked for was the end: somebody who comes back has nothing to wait for."""
         last = await self._look(task_id, after - 1) if after > 0 else None
-        return bool(last) and last[-1].seq == after and last[-1].type == FINAL
+        return any(event.seq == after and event.type == FINAL for event in last or ())
 
     async def _wait(self, news: asyncio.Event) -> None:
         with contextlib.suppress(TimeoutError):

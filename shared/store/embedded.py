@@ -96,6 +96,7 @@ class _Use:
                     return
                 cluster.stop(places)
         else:
+            cluster.remove_orphans(places)
             cluster.make(places)
         cluster.start(places)
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -17,7 +18,7 @@ import psycopg
 from shared.errors import UnavailableError
 from shared.store.postgres_account import Account, nobody_account
 from shared.store.postgres_binaries import find_binaries
-from shared.store.postgres_places import Places
+from shared.store.postgres_places import Places, orphans
 
 ROLE = "persevere"
 _START_TIMEOUT_S = 60.0
@@ -240,6 +241,14 @@ def _log_tail(places: Places) -> str:
     except OSError:
         return ""
     return next((line for line in reversed(lines) if "FATAL" in line or "PANIC" in line), lines[-1] if lines else "")
+
+
+def remove_orphans(places: Places) -> None:
+    """Stop and remove the servers of temporary data folders that are gone."""
+    for cluster in orphans(places):
+        gone = replace(places, cluster=cluster)
+        stop(gone)
+        shutil.rmtree(cluster.parent, ignore_errors=True)
 
 
 def stop(places: Places) -> None:

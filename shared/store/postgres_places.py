@@ -64,7 +64,18 @@ def _cluster(own: Path, shared: Path, digest: str, account: Account) -> Path:
         unfinished.rename(note)
     home.mkdir(parents=True, exist_ok=True)
     _make_private(home, account)
+    if home.parent == shared:
+        (home / "origin").write_bytes(os.fsencode(own))
     return home / "cluster"
+
+
+def orphans(places: Places) -> list[Path]:
+    """Clusters outside whose data folder was temporary and has been removed: nobody can come back for them."""
+    if places.account is None:
+        return []
+    temporary = Path(tempfile.gettempdir()).resolve()
+    notes = [(note.parent, Path(os.fsdecode(note.read_bytes()))) for note in places.shared.glob("*/origin")]
+    return [home / "cluster" for home, own in notes if own.is_relative_to(temporary) and not own.exists()]
 
 
 def _shared_folder() -> Path:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import case, or_, select, tuple_
+from sqlalchemy import ColumnElement, case, or_, select, tuple_
 from sqlalchemy import insert as insert_into
 from sqlalchemy import update as update_table
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -73,7 +73,7 @@ async def find(tx: AsyncConnection, text: str, user_id: str | None) -> list[Task
     name = text.removeprefix("task_")
     if not name:
         return []
-    match = tasks.c.id.in_([text, f"task_{name}"])
+    match: ColumnElement[bool] = tasks.c.id.in_([text, f"task_{name}"])
     if len(name) >= _SHORTEST_FRAGMENT:
         match = or_(match, tasks.c.id.startswith(f"task_{name}", autoescape=True), tasks.c.id.endswith(name, autoescape=True))
     exact_first = case((tasks.c.id.in_([text, f"task_{name}"]), 0), else_=1)

@@ -187,3 +187,17 @@ async def test_as_root_other_folders_keep_their_permissions(data_dir: Path) -> N
         assert _query(url, "SELECT 1") == 1
     assert data_dir.stat().st_mode & 0o777 == 0o700
     assert data_dir.stat().st_uid == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="run as root: the cluster may then be outside its data folder")
+async def test_as_root_the_cluster_of_a_removed_temporary_folder_is_removed(data_dir: Path, tmp_path: Path) -> None:
+    holder = _holder(tmp_path / "gone")
+    url = await asyncio.to_thread(_url, holder)
+    holder.kill()
+    await asyncio.to_thread(_end, holder)
+    gone = find_places(tmp_path / "gone")
+    shutil.rmtree(tmp_path / "gone")
+    assert _query(url, "SELECT 1") == 1
+    async with open_embedded_postgres(data_dir):
+        assert await _gone(gone)
+        assert not gone.cluster.parent.exists()
