@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from langgraph.runtime import Runtime
 
 from agents.context import TaskContext
@@ -9,6 +11,9 @@ from agents.planner.state import PlannerState
 from shared.errors import TaskFailedError
 from shared.recipes.port import NotApplicable, NothingToDo, RecipeBook
 from shared.types import Json, Stage, TaskStatus, canonical_json, sha256_hex
+
+
+_INSTEAD = re.compile(r"[\s,]*\binstead\b[\s.!]*$", re.IGNORECASE)
 
 
 async def plan_by_recipe(state: PlannerState, runtime: Runtime[TaskContext]) -> PlannerState:
@@ -43,7 +48,7 @@ async def plan_by_recipe(state: PlannerState, runtime: Runtime[TaskContext]) -> 
 def choose_recipe(context: TaskContext, feedback: str | None) -> tuple[str, Json]:
     """The recipe and its slots: from the comment, the conversation, or the prompt. Raises `model_required`."""
     if feedback:
-        match = context.recipes.parse(feedback, context.config)
+        match = context.recipes.parse(_INSTEAD.sub("", feedback), context.config)
         if match is not None and not match.missing:
             return match.recipe, match.slots
     chosen = context.task.request.get("recipe")

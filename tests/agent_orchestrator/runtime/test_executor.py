@@ -7,49 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from agent_orchestrator.approvals.service import ApprovalService
 from agent_orchestrator.resources import Resources
-from agent_orchestrator.tasks.service import TaskDraft, TaskService
+from agent_orchestrator.tasks.service import TaskService
 from shared.errors import ConflictError, FencedError
-from shared.store import approvals, audit, pull_requests, runs
-from shared.store.records import Approval, Task
+from shared.store import audit, pull_requests, runs
+from shared.store.records import Approval
 from shared.types import TaskStatus
 from tests.agent_orchestrator.conftest import git
-
-RENAME = {"recipe": {"name": "rename_symbol", "slots": {"old": "load_conf", "new": "load_config"}}}
-
-
-async def submit(resources: Resources, repo: Path, prompt: str = "rename load_conf to load_config") -> Task:
-    draft = TaskDraft(user_id="local", prompt=prompt, title=prompt, repo=str(repo), workflow="refactor")
-    async with resources.database.transaction() as tx:
-        return await TaskService(resources).create(tx, draft)
-
-
-async def waiting(resources: Resources, task_id: str, limit_s: float = 30) -> Approval:
-    """The approval the task waits for."""
-    async with asyncio.timeout(limit_s):
-        while True:
-            async with resources.database.connection() as connection:
-                pending = await approvals.pending_for_task(connection, task_id)
-            if pending is not None:
-                return pending
-            task = await TaskService(resources).get(task_id, "local")
-            assert not task.status.is_final, task.error
-            await asyncio.sleep(0.05)
-
-
-async def ended(resources: Resources, task_id: str, limit_s: float = 60) -> Task:
-    async with asyncio.timeout(limit_s):
-        while True:
-            task = await TaskService(resources).get(task_id, "local")
-            if task.status.is_final:
-                return task
-            await asyncio.sleep(0.05)
-
-
-async def decide(resources: Resources, approval: Approval, decision: str, comment: str | None = None) -> Approval:
-    service = ApprovalService(resources)
-    return await service.decide(approval.id, by="local", decision=decision, revision=approval.revision, comment=comment)  # type: ignore[arg-type]
+from tests.agent_orchestrator.runtime.driving import decide, ended, submit, waiting
 
 
 async def test_a_rename_becomes_a_pull_request(working: Resources, repository: Path) -> None:
@@ -77,7 +42,7 @@ async def test_a_rename_becomes_a_pull_request(working: Resources, repository: P
 
 async def test_a_rejected_plan_changes_nothing(working: Resources, repository: Path) -> None:
     task = await submit(working, repository)
-    await decide(working, await waiting(working, task.id), "reject", "not now")
+    await decide(working, await waiting(working, task.id), "reject", comment="not now")
     done = await ended(working, task.id)
     assert (done.status, done.outcome, done.pr_url) == (TaskStatus.CANCELLED, "rejected", None)
     assert git(repository, "branch", "--list", "persevere/*") == ""
