@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,23 +118,29 @@ async def has_refs(source: Source) -> bool:
 
 
 async def working_tree_notes(source: Source, reader: Path, head: str) -> list[str]:
-    """Sentences about changes that are not committed. Reads the person's index through our own git folder; 10 s at most."""
+    """Sentences about changes that are not committed. Looks through our own git folder and a copy of the index; 10 s at most."""
     index = source.git_dir / "index"
     if source.work_tree is None or not index.is_file():
         return []
-    top = source.work_tree
+    with tempfile.TemporaryDirectory(prefix="persevere-index-") as folder:
+        copy = Path(folder) / "index"
+        try:
+            # With its times: git tells by them which files it must look into.
+            await asyncio.to_thread(shutil.copy2, index, copy)
+            return await _changes(source, source.work_tree, reader, copy, head)
+        except (GitError, OSError):
+            return ["Whether there are uncommitted changes could not be found out; they are not included."]
 
-    async def ask(*args: str, ignore: Path = Path(os.devnull)) -> GitResult:
-        options = (f"core.excludesFile={ignore}",)
-        return await run_git(*args, git_dir=reader, work_tree=top, index=index, config=options, timeout_s=10, check=False)
 
-    changed = ask("diff", "--quiet", "--no-ext-diff", "--no-textconv", "--ignore-submodules=all", head, "--")
-    others = ("ls-files", "--others", "--exclude-standard", "--directory", "--no-empty-directory", "-z")
-    extra = ask(*others, ignore=source.common_dir / "info" / "exclude")
-    try:
-        difference, untracked = await asyncio.gather(changed, extra)
-    except GitError:
-        return ["Whether there are uncommitted changes could not be found out in time; they are not included."]
+async def _changes(source: Source, top: Path, reader: Path, index: Path, head: str) -> list[str]:
+    async def ask(*args: str, config: tuple[str, ...]) -> GitResult:
+        return await run_git(*args, git_dir=reader, work_tree=top, index=index, config=config, timeout_s=10, check=False)
+
+    plain = ("--no-ext-diff", "--no-textconv", "--ignore-submodules=all")
+    changed = ask("diff", "--quiet", *plain, head, "--", config=("diff.autoRefreshIndex=true",))
+    others = ("--others", "--exclude-standard", "--directory", "--no-empty-directory", "-z")
+    extra = ask("ls-files", *others, config=(f"core.excludesFile={source.common_dir / 'info' / 'exclude'}",))
+    difference, untracked = await asyncio.gather(changed, extra)
     notes = []
     if difference.exit_code == 1:
         notes.append("The working tree has uncommitted changes; they are not included.")
