@@ -11,6 +11,7 @@ from pathlib import Path
 
 from shared.sandbox import forwarder, seccomp
 from shared.sandbox.cgroup import ControlGroup, Hierarchy, find_hierarchy
+from shared.sandbox.egress import sweep_egress
 from shared.sandbox.environment import NO_REGISTRIES, SYSTEM_FILES, SYSTEM_FOLDERS, build_environment, interpreter_folders
 from shared.sandbox.execution import Launch, memory_file
 from shared.sandbox.local import LocalSandbox, check_spec
@@ -147,7 +148,7 @@ class BubblewrapProvider:
 
     async def sweep(self) -> int:
         hierarchy = self.groups()
-        return hierarchy.sweep() if hierarchy else 0
+        return sweep_egress() + (hierarchy.sweep() if hierarchy else 0)
 
     def groups(self) -> Hierarchy | None:
         if not self._looked:

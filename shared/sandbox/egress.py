@@ -23,6 +23,7 @@ from urllib.parse import quote, unquote, urlsplit
 import h11
 import httpx
 
+from shared.sandbox.cgroup import process_start
 from shared.sandbox.index_pages import Mapper, list_folder, rewrite_html, rewrite_json, rewrite_npm
 from shared.sandbox.registry_config import Origin, Registries, file_path
 
@@ -30,6 +31,7 @@ _MAX_PAGE = 128 * 1024 * 1024
 _MAX_FILE = 4 * 1024 * 1024 * 1024
 _CHUNK = 65536
 _IDLE_S = 120.0
+_FOLDER = "persevere-egress-"
 
 
 class _Refused(Exception):
@@ -52,6 +54,7 @@ class EgressProxy:
         self._registries, self._client = registries, client
         self._token = secrets.token_urlsafe(18)
         self._files: dict[str, tuple[str, Origin]] = {}
+        self._serving: set[asyncio.Task[None] | None] = set()
         self.port = 0
         self.socket: Path | None = None
 
@@ -74,6 +77,7 @@ class EgressProxy:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, one request."""
         connection = h11.Connection(h11.SERVER)
+        self._serving.add(asyncio.current_task())
         try:
             request = await asyncio.wait_for(self._receive(connection, reader), _IDLE_S)
             if request is not None:
@@ -81,7 +85,14 @@ class EgressProxy:
         except (h11.ProtocolError, OSError, TimeoutError, httpx.HTTPError):
             pass
         finally:
+            self._serving.discard(asyncio.current_task())
             writer.close()
+
+    def end(self) -> None:
+        """Ends the connections that are still open."""
+        for task in self._serving:
+            if task is not None:
+                task.cancel()
 
     async def _receive(self, connection: h11.Connection, reader: asyncio.StreamReader) -> h11.Request | None:
         while True:
@@ -220,15 +231,27 @@ async def open_egress(registries: Registries, *, inner_port: int | None = None) 
         client = await stack.enter_async_context(httpx.AsyncClient(verify=trust, timeout=timeout, follow_redirects=True, max_redirects=5))
         proxy = EgressProxy(registries, client)
         if inner_port is not None:
-            folder = tempfile.mkdtemp(prefix="persevere-egress-")
+            folder = tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-{process_start(os.getpid())}-")
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
             proxy.socket, proxy.port = Path(folder, "socket"), inner_port
             server = await asyncio.start_unix_server(proxy.serve, path=str(proxy.socket))
         else:
             server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
             proxy.port = server.sockets[0].getsockname()[1]
+        stack.callback(proxy.end)
         stack.callback(server.close)
         yield proxy
+
+
+def sweep_egress() -> int:
+    """Remove the socket folders of dead owners; the number removed."""
+    removed = 0
+    for path in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"):
+        pid, _, rest = path.name.removeprefix(_FOLDER).partition("-")
+        if pid.isdigit() and process_start(int(pid)) != rest.partition("-")[0]:
+            shutil.rmtree(path, ignore_errors=True)
+            removed += 1
+    return removed
 
 
 def _name(url: str) -> str:

@@ -226,7 +226,10 @@ class Execution:
             self._stopped_by = "disk"
         stdout, stderr, truncated = combine(self._stdout, self._stderr, self._limits.output_bytes)
         if self._stopped_by is None and self._reports_status and "exit-code" not in status:
-            raise SandboxError(f"The sandbox could not start: {stderr.strip()[-500:]}", "Run `persevere doctor` to see what works here.")
+            raise SandboxError(
+                f"The sandbox could not start: {stderr.strip()[-500:]}",
+                "PERSEVERE_SANDBOX chooses another sandbox: auto, bubblewrap or landlock.",
+            )
         exit_code = None if self._stopped_by else (code if code >= 0 else 128 - code)
         return CommandResult(
             exit_code=exit_code,
