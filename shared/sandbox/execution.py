@@ -23,6 +23,7 @@ from shared.types import CommandResult
 StopReason = Literal["timeout", "memory", "output", "disk", "cancelled"]
 _CHUNK = 65536
 _GRACE_S = 10.0
+_NEXT = "PERSEVERE_SANDBOX chooses another sandbox: auto, bubblewrap or landlock."
 
 
 @dataclass
