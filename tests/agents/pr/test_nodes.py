@@ -64,7 +64,20 @@ async def made(tmp_path: Path) -> tuple[TaskContext, PrState, Records]:
     records = Records(patch)
     task = Task(id="task_k3v9", user_id="local", title="Set a to 2", prompt="set a to 2", repo=found.repo, base_branch="main")
     handles: Any = records
-    context = TaskContext(task, RepositoryConfig(), cast(Any, None), cast(Any, None), forge, handles, handles, handles, {})
+    unused: Any = None
+    context = TaskContext(
+        task=task,
+        config=RepositoryConfig(),
+        recipes=unused,
+        workspaces=unused,
+        environments=unused,
+        model=unused,
+        forge=forge,
+        journal=handles,
+        effects=handles,
+        pull_requests=handles,
+        limits={},
+    )
     digest = sha256_hex(found.head_commit.encode() + b"\n" + patch)
     plan = Plan(summary="Set a to 2", steps=[PlanStep(id="1", title="edit", files=["a.py"])]).model_dump(mode="json")
     green = TestResults(verdict="passed", passed=3).model_dump(mode="json")
@@ -133,7 +146,7 @@ def test_untrusted_text_stays_text() -> None:
     asked = body.split("`````text\n")[1].split("\n`````\n")[0]
     rest = body.replace(asked, "")
     code_free = "\n".join(line for line in rest.splitlines() if not line.startswith("- `"))
-    for live in ("@ada", "#1", "](http", "://"):
+    for live in ("@ada", "#1", "![y]", " [x](", "://"):
         assert live not in code_free
     assert "\\<img" in code_free
     assert "\n" not in title_of(plan, task)

@@ -234,17 +234,8 @@ def marker_repository(repo: Path, marker: Path, git: Git) -> None:
     trap.chmod(0o755)
     hooks = repo / ".git" / "hooks"
     hooks.mkdir(exist_ok=True)
-    for hook in [
-        "pre-commit",
-        "post-commit",
-        "post-checkout",
-        "reference-transaction",
-        "post-index-change",
-        "pre-push",
-        "update",
-        "post-update",
-        "pre-receive",
-    ]:
+    names = "pre-commit post-commit post-checkout reference-transaction post-index-change pre-push update post-update pre-receive"
+    for hook in names.split():
         (hooks / hook).write_text(trap.read_text())
         (hooks / hook).chmod(0o755)
     include = repo.parent / "included"
@@ -317,7 +308,7 @@ def save_plain(repo: Path, git: Git) -> str:
     return git(repo, "rev-parse", "HEAD")
 
 
-NAMES = st.text(st.characters(blacklist_characters="/\0", blacklist_categories=("Cs",)), min_size=1, max_size=12).filter(
+NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=("Cs",)), min_size=1, max_size=12).filter(
     lambda n: n not in (".", "..") and not n.lower().startswith((".git", "git~")) and "\u200c" not in n and not n.endswith((".pyc", ".pyo"))
 )
 CONTENTS = st.one_of(st.binary(max_size=200), st.text("ab\r\n\t $Id", max_size=60).map(str.encode))
