@@ -17,15 +17,15 @@ _CHANGES = (
     r"(?:(?:any |all |every )?(?:changes?|edits?|modifications?) (?:to|in|of) |(?:running|executing|touching|changing) |any |all |every )?"
 )
 _ROLES = r"[\w@./-]+(?: (?:and|or) (?:the )?[\w@./-]+|, ?[\w@./-]+)*"
-_BY = rf"(?:,? (?:(?:to be |and |must be |which is |that is )?(?:approved|reviewed|signed off|given) by|by|from) (?:the |an? |our )?(?P<roles>{_ROLES}?)(?: (?:roles?|team|group|members?|people))?)?"
+_BY = rf"(?:,? (?:(?:to be |and |must be |which is |that is )?(?:approved|reviewed|signed off|given) by|by|from) (?:the |an? |our )?(?P<roles>{_ROLES}?)(?: (?:roles?|team|group|members?|people))?)?"  # noqa: E501
 _SUBJECT = r"(?P<subject>.+?)"
 _PATTERNS = [
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
         rf"(?:add|introduce|set up|create|configure|enable|put in) {_HUMAN}{_APPROVAL} (?:for|on|before|to) {_CHANGES}{_SUBJECT}{_BY}",
-        rf"(?:require|demand|ask for|need|enforce|make us ask for) {_HUMAN}{_APPROVAL}(?: (?:by|from) (?:the |an? )?(?P<first>{_ROLES}?)(?: (?:roles?|team|group))?)? (?:for|before|on|of) {_CHANGES}{_SUBJECT}{_BY}",
+        rf"(?:require|demand|ask for|need|enforce|make us ask for) {_HUMAN}{_APPROVAL}(?: (?:by|from) (?:the |an? )?(?P<first>{_ROLES}?)(?: (?:roles?|team|group))?)? (?:for|before|on|of) {_CHANGES}{_SUBJECT}{_BY}",  # noqa: E501
         rf"{_CHANGES}{_SUBJECT} (?:should |must |shall )?(?:needs?|requires?) {_HUMAN}{_APPROVAL}{_BY}",
-        rf"{_CHANGES}{_SUBJECT} (?:must|should|has to|have to|needs? to) be (?:approved|signed off)(?: by (?:the |an? )?(?P<roles>{_ROLES}?)(?: (?:roles?|team|group|members?))?)?",
+        rf"{_CHANGES}{_SUBJECT} (?:must|should|has to|have to|needs? to) be (?:approved|signed off)(?: by (?:the |an? )?(?P<roles>{_ROLES}?)(?: (?:roles?|team|group|members?))?)?",  # noqa: E501
     )
 ]
 _NO_SUBJECT = re.compile(rf"(?:add|introduce|create|configure|require) {_HUMAN}{_APPROVAL}", re.IGNORECASE)

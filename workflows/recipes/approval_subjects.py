@@ -34,9 +34,9 @@ _PLACES = {
     ),
     "deployments": (r"^(.*/)?deploy(?:ment|ments)?/", r"^(.*/)?(?:k8s|kubernetes|helm|charts)/"),
     "infrastructure": (r"^(.*/)?(?:infra|infrastructure|terraform|k8s|kubernetes|helm|charts)/", r"^(.*/)?(?=[^/]*\.tf$)"),
-    "continuous-integration": (r"^\.github/workflows/", r"^\.ci/", r"^\.circleci/", r"^\.gitlab-ci\.yml$", r"^Jenkinsfile$", r"^azure-pipelines\.yml$"),
+    "continuous-integration": (r"^\.github/workflows/", r"^\.ci/", r"^\.circleci/", r"^\.gitlab-ci\.yml$", r"^Jenkinsfile$", r"^azure-pipelines\.yml$"),  # noqa: E501
     "dependencies": (
-        r"^(?:.*/)?pyproject\.toml$", r"^(?:.*/)?requirements[^/]*\.(?:txt|in|lock)$", r"^(?:.*/)?(?:poetry|uv|Pipfile|Cargo)\.lock$", r"^(?:.*/)?setup\.(?:py|cfg)$",
+        r"^(?:.*/)?pyproject\.toml$", r"^(?:.*/)?requirements[^/]*\.(?:txt|in|lock)$", r"^(?:.*/)?(?:poetry|uv|Pipfile|Cargo)\.lock$", r"^(?:.*/)?setup\.(?:py|cfg)$",  # noqa: E501
         r"^(?:.*/)?package(?:-lock)?\.json$", r"^(?:.*/)?(?:pnpm-lock\.yaml|yarn\.lock|go\.mod|go\.sum|Cargo\.toml)$",
     ),
 }  # fmt: skip

@@ -18,16 +18,48 @@ _NOUN = r"(?:dependency|package|library|requirement|dep)"
 _FROM = rf"(?: from (?:version )?[{QUOTES}]?[<>=~^v]*[\d.]\S*[{QUOTES}]?)?"
 _IN = rf"(?: (?:in|of) (?:the )?[{QUOTES}]?(?P<path>{PATH})[{QUOTES}]?)?"
 _STRICT = re.compile(
-    rf"(?:bump|upgrade|downgrade|pin)(?: the)?(?: {_NOUN})? {_NAME}(?: (?:{_NOUN} ?)?(?:version)?)?{_FROM} (?:to|at|up to|->|→) ?{_VERSION}{_IN}",
+    rf"(?:bump|upgrade|downgrade|pin)(?: the)?(?: {_NOUN})? {_NAME}(?: (?:{_NOUN} ?)?(?:version)?)?{_FROM} (?:to|at|up to|->|→) ?{_VERSION}{_IN}",  # noqa: E501
     re.IGNORECASE,
 )
 _LOOSE = re.compile(
-    rf"(?:update|set|change|move|raise|require)(?P<the> the)?(?P<noun> {_NOUN})? {_NAME}(?P<noun2> {_NOUN})?(?: version)?{_FROM} (?:to|at|->|→) ?{_VERSION}{_IN}",
+    rf"(?:update|set|change|move|raise|require)(?P<the> the)?(?P<noun> {_NOUN})? {_NAME}(?P<noun2> {_NOUN})?(?: version)?{_FROM} (?:to|at|->|→) ?{_VERSION}{_IN}",  # noqa: E501
     re.IGNORECASE,
 )
 _NO_VERSION = re.compile(rf"(?:bump|upgrade)(?: the)?(?: {_NOUN})? {_NAME}(?: (?P<noun>{_NOUN}))?(?: version)?{_IN}", re.IGNORECASE)
 _NO_NAME = re.compile(rf"(?:bump|upgrade|update) (?:a|the|one|this) {_NOUN}(?: version)?(?: to {_VERSION})?", re.IGNORECASE)
-_NOT_NAMES = {"version", "versions", "everything", "all", "deps", "dependencies", "packages", "python", "node", "it", "this", "that", "them", "something", "tests", "the", "a", "an", "syntax", "code", "requirements", "database", "timeout", "project", "release", "ci", "minor", "major", "patch", "lockfile", "lock"}
+_NOT_NAMES = {
+    "version",
+    "versions",
+    "everything",
+    "all",
+    "deps",
+    "dependencies",
+    "packages",
+    "python",
+    "node",
+    "it",
+    "this",
+    "that",
+    "them",
+    "something",
+    "tests",
+    "the",
+    "a",
+    "an",
+    "syntax",
+    "code",
+    "requirements",
+    "database",
+    "timeout",
+    "project",
+    "release",
+    "ci",
+    "minor",
+    "major",
+    "patch",
+    "lockfile",
+    "lock",
+}
 
 
 class BumpDependency:

@@ -20,7 +20,7 @@ _HEAD = re.compile(
 )
 _BARE = re.compile(rf"{_VERB} (?:an? |the )?{_KIND}file", re.IGNORECASE)
 _CONTENT = re.compile(
-    r"[\s,]*(?:(?:(?:and|which|that) )?(?:with|containing|contains|having|holding|has|saying|says|reading)(?: (?:the|this|following|exactly|just))*"
+    r"[\s,]*(?:(?:(?:and|which|that) )?(?:with|containing|contains|having|holding|has|saying|says|reading)(?: (?:the|this|following|exactly|just))*"  # noqa: E501
     r"(?: (?:contents?|text|lines?|body))?(?: (?:the|this|following|of))*\s*:?|contents?\s*:|:)\s*(?P<content>.*)",
     re.IGNORECASE | re.DOTALL,
 )

@@ -15,15 +15,15 @@ from workflows.recipes.wording import PATH, QUOTES, count, matches_any, plain
 
 _WHERE = rf"(?: (?:in|of|under|for|from|on) (?:the )?(?:file |folder |directory |module )?[{QUOTES}]?(?P<path>{PATH})[{QUOTES}]?)?"
 _ALL = r"(?:(?:the|all|all the|every|any|our|remaining) )*"
-_LINT = r"(?:(?:python|ruff|flake8|pyflakes|pycodestyle) )?(?:lint(?:er|ing)?(?: (?:findings?|errors?|warnings?|issues?|problems?|violations?|complaints?))?|lints|(?:ruff|flake8|pyflakes) (?:findings?|errors?|warnings?|issues?|violations?))"
+_LINT = r"(?:(?:python|ruff|flake8|pyflakes|pycodestyle) )?(?:lint(?:er|ing)?(?: (?:findings?|errors?|warnings?|issues?|problems?|violations?|complaints?))?|lints|(?:ruff|flake8|pyflakes) (?:findings?|errors?|warnings?|issues?|violations?))"  # noqa: E501
 _IMPORTS = r"(?:(?:unused |order of the |order of )?imports?|import (?:order|sorting|statements)|isort)"
 _PATTERNS = [
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        rf"(?:fix|clean up|clear|resolve|correct|autofix|auto-fix|repair|solve) {_ALL}{_LINT}(?:(?: and|,| &) (?P<both>(?:(?:fix|sort) )?{_ALL}{_IMPORTS}))?{_WHERE}",
+        rf"(?:fix|clean up|clear|resolve|correct|autofix|auto-fix|repair|solve) {_ALL}{_LINT}(?:(?: and|,| &) (?P<both>(?:(?:fix|sort) )?{_ALL}{_IMPORTS}))?{_WHERE}",  # noqa: E501
         rf"(?:sort|organi[sz]e|order|tidy(?: up)?|clean up|fix|isort) (?P<imports>{_ALL}{_IMPORTS}){_WHERE}",
         rf"(?P<imports>(?:remove|delete|drop) {_ALL}unused imports){_WHERE}",
-        rf"(?:run|apply) (?:the )?(?:lint(?:er)?|ruff)(?: (?:check )?(?:with )?--fix| and fix (?:what it finds|(?:the |all )?(?:findings|errors|issues)))?{_WHERE}",
+        rf"(?:run|apply) (?:the )?(?:lint(?:er)?|ruff)(?: (?:check )?(?:with )?--fix| and fix (?:what it finds|(?:the |all )?(?:findings|errors|issues)))?{_WHERE}",  # noqa: E501
         rf"(?:lint|ruff)(?: (?:the|our|my|this))?(?: code)?{_WHERE}",
         rf"make (?:the )?(?:lint(?:er)?|ruff|flake8) (?:happy|pass|green|clean){_WHERE}",
     )

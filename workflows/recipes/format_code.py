@@ -13,7 +13,7 @@ from workflows.recipes.tooling import run_ruff
 from workflows.recipes.wording import PATH, QUOTES, count, matches_any, plain
 
 _WHERE = rf"(?: (?:in|of|under|for|from|on) (?:the )?(?:file |folder |directory |module )?[{QUOTES}]?(?P<path>{PATH})[{QUOTES}]?)?"
-_WHAT = r"(?:(?:the|all|all the|all of the|our|my|this|whole|entire|every) )*(?:(?:python )?(?:code|source(?: code)?|sources|files?|modules?|codebase|repo|repository|project|everything|it))"
+_WHAT = r"(?:(?:the|all|all the|all of the|our|my|this|whole|entire|every) )*(?:(?:python )?(?:code|source(?: code)?|sources|files?|modules?|codebase|repo|repository|project|everything|it))"  # noqa: E501
 _TOOL = r"(?: (?:with|using|via|by) (?:ruff|black|ruff format))?"
 _PATTERNS = [
     re.compile(pattern, re.IGNORECASE)
@@ -21,7 +21,7 @@ _PATTERNS = [
         rf"(?:re-?format|format|auto-?format|blacken|pretty-?print) {_WHAT}{_WHERE}{_TOOL}",
         rf"(?:re-?format|format|auto-?format|blacken) [{QUOTES}]?(?P<path>{PATH}(?:/|\.pyi?)[\w./*-]*|\S+\.py|\S+/)[{QUOTES}]?{_TOOL}",
         rf"(?:re-?format|format|auto-?format|blacken){_TOOL}",
-        rf"(?:run|apply) (?:the )?(?:black|ruff format|(?:code )?formatter|ruff's formatter)(?: (?:on|over|to) (?:{_WHAT}|[{QUOTES}]?(?P<path>{PATH})[{QUOTES}]?))?",
+        rf"(?:run|apply) (?:the )?(?:black|ruff format|(?:code )?formatter|ruff's formatter)(?: (?:on|over|to) (?:{_WHAT}|[{QUOTES}]?(?P<path>{PATH})[{QUOTES}]?))?",  # noqa: E501
         rf"(?:fix|clean up|tidy(?: up)?) (?:the )?(?:code )?formatting{_WHERE}",
     )
 ]

@@ -12,13 +12,13 @@ from workflows.recipes.ruff_files import pyproject
 from workflows.recipes.wording import PATH, QUOTES, plain
 
 _WHERE = rf"(?: (?:in|of|under|for|from) (?:the )?(?:file |folder |module )?[{QUOTES}]?(?P<path>{PATH})[{QUOTES}]?)?"
-_WHAT = r"(?:(?:the|all|our|my|this|old|whole) )*(?:python )?(?:syntax|code|code ?base|type hints|annotations|type annotations|repo|repository|project)"
+_WHAT = r"(?:(?:the|all|our|my|this|old|whole) )*(?:python )?(?:syntax|code|code ?base|type hints|annotations|type annotations|repo|repository|project)"  # noqa: E501
 _PATTERNS = [
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
         rf"moderni[sz]e(?: {_WHAT})?(?: (?:to|for) (?:modern )?python(?: ?(?P<version>3\.\d+))?)?{_WHERE}",
         rf"(?:run|apply|use) (?:pyupgrade|ruff'?s? UP(?: rules)?)(?: (?:on|over|to) {_WHAT})?{_WHERE}",
-        rf"(?:upgrade|update) (?:the |our )?(?:python )?(?:syntax|type hints|annotations)(?: to (?:modern )?python(?: ?(?P<version>3\.\d+))?)?{_WHERE}",
+        rf"(?:upgrade|update) (?:the |our )?(?:python )?(?:syntax|type hints|annotations)(?: to (?:modern )?python(?: ?(?P<version>3\.\d+))?)?{_WHERE}",  # noqa: E501
         rf"use (?:the )?modern (?:python )?(?:syntax|type hints|annotations){_WHERE}",
     )
 ]

@@ -34,7 +34,7 @@ def with_rule(data: bytes, rule: ApprovalRule) -> bytes:
 
 def _edited(lines: list[str], rule: ApprovalRule) -> list[str]:
     root = yaml.compose("\n".join(lines), Loader=yaml.SafeLoader)
-    if root is None:
+    if root is None or (isinstance(root, yaml.ScalarNode) and root.value == ""):
         kept = [line for line in lines if line.strip() and line.strip() != "---"]
         return [*kept, "approvals:", *_block(rule, 2), ""]
     if not isinstance(root, yaml.MappingNode) or root.flow_style:

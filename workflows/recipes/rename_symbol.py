@@ -1,4 +1,4 @@
-"""Rename a function, class, method, variable or module everywhere it is meant, with rope."""
+"""Rename a function, class, method or variable everywhere it is meant, with rope."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _KINDS = {
     "identifier": "",
     "parameter": "argument",
 }
-_KIND = r"(?:(?:the|our|my|this|a) )*(?P<kind>function|class|method|variable|constant|attribute|field|property|symbol|name|identifier|argument|parameter|module)"
+_KIND = r"(?:(?:the|our|my|this|a) )*(?P<kind>function|class|method|variable|constant|attribute|field|property|symbol|name|identifier|argument|parameter)"  # noqa: E501
 _OLD = quoted("old", rf"(?:[\w./-]+\.pyi?::?)?{IDENTIFIER}(?:\.{IDENTIFIER})*")
 _NEW = quoted("new", r"[\w.-]+")
 _PLACE = rf"(?: (?:in|of|from|inside|within) (?:the )?(?:file |module |class |function )?[{QUOTES}]?(?P<place>{PATH})[{QUOTES}]?)?"
@@ -66,7 +66,7 @@ _ANSWER_LEAD = re.compile(
 
 class RenameSymbol:
     name = "rename_symbol"
-    summary = "Rename a function, class, method, variable or module everywhere"
+    summary = "Rename a function, class, method or variable everywhere"
     example = "rename load_conf to load_config"
     workflow = "refactor"
 
@@ -84,23 +84,14 @@ class RenameSymbol:
     def _match(self, groups: dict[str, str | None]) -> RecipeMatch | None:
         old, new, place = groups.get("old"), groups.get("new"), groups.get("place")
         kind = (groups.get("kind") or "").lower()
-        if (
-            (old or "").lower() in _WORDS
-            or (new or "").lower() in _WORDS
-            or (old and re.search(r"\.(?!pyi?\b)[a-z]{2,4}$", old) and place is None and "/" in old)
-        ):
+        is_file = ":" not in (old or "") and re.search(r"/|\.(?:py|pyi|md|rst|txt|toml|ya?ml|json|cfg|ini|sh|js|ts)$", old or "")
+        if (old or "").lower() in _WORDS or (new or "").lower() in _WORDS or is_file or ("-" in (new or "") and not kind):
             return None
-        slots: Json = {}
-        if _KINDS.get(kind, kind):
-            slots["kind"] = _KINDS.get(kind, kind)
+        slots: Json = {"kind": _KINDS.get(kind, kind)} if _KINDS.get(kind, kind) else {}
         if old:
             slots.update(_target(old, place))
-            if slots.get("kind") == "module" or re.search(r"\.pyi?$", old):
-                slots = {"old": old.removesuffix(".py").replace("/", "."), "kind": "module"}
         if new:
-            slots["new"] = new.removesuffix(".py") if slots.get("kind") == "module" else new
-            if "-" in new and not kind:
-                return None
+            slots["new"] = new
         return RecipeMatch(self.name, slots, _missing(slots, kind), 0.95 if old and new else 0.85)
 
     def answer(self, slots: Json, slot: str, text: str, config: RepositoryConfig | None = None) -> Json | None:

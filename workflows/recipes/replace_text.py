@@ -12,8 +12,8 @@ from workflows.recipes.wording import PATH, QUOTES, count, listing, matches_any,
 _QUOTED = r"(?:'(?P<{0}1>[^'\n]+)'|\"(?P<{0}2>[^\"\n]+)\"|`(?P<{0}3>[^`\n]+)`|[“‘](?P<{0}4>[^”’\n]+)[”’])"
 _EMPTY = r"(?:''|\"\"|``|nothing)"
 _OLD, _NEW = _QUOTED.format("old"), rf"(?:{_QUOTED.format('new')}|(?P<empty>{_EMPTY}))"
-_WHAT = r"(?:(?:(?:all|every|each|any|the) )*(?:(?:text|string|word|phrase|occurrences?|mentions?|instances?)(?: of)?(?: the)?(?: (?:text|string|word|phrase))?)? ?)"
-_WHERE = rf"(?: (?:in|within|inside|under|across|throughout) (?:all |the |every )*(?:files? |folder |directory )?(?:(?P<everywhere>files|tracked files|text files|docs and code)|[{QUOTES}]?(?P<path>{PATH})[{QUOTES}]?(?P<more>(?:(?:,| and|, and) [{QUOTES}]?{PATH}[{QUOTES}]?)*)))?(?: (?:files?|folder|directory))?"
+_WHAT = r"(?:(?:(?:all|every|each|any|the) )*(?:(?:text|string|word|phrase|occurrences?|mentions?|instances?)(?: of)?(?: the)?(?: (?:text|string|word|phrase))?)? ?)"  # noqa: E501
+_WHERE = rf"(?: (?:in|within|inside|under|across|throughout) (?:all |the |every )*(?:files? |folder |directory )?(?:(?P<everywhere>files|tracked files|text files|docs and code)|[{QUOTES}]?(?P<path>{PATH})[{QUOTES}]?(?P<more>(?:(?:,| and|, and) [{QUOTES}]?{PATH}[{QUOTES}]?)*)))?(?: (?:files?|folder|directory))?"  # noqa: E501
 _PATTERNS = [
     re.compile(rf"(?:replace|substitute|swap|change) {_WHAT}{_OLD} (?:with|by|to|for|into) {_NEW}{_WHERE}", re.IGNORECASE),
     re.compile(

@@ -24,7 +24,7 @@ _DIFF = re.compile(
     re.IGNORECASE,
 )
 _PATHS = re.compile(
-    rf"{_DO} {_WHAT}(?:(?:code|files?) (?:in|of|under|below) (?:the )?)?(?:file |folder |directory )?[{QUOTES}]?(?P<path>(?=[^ ]*[/.*]){PATH})[{QUOTES}]?",
+    rf"{_DO} {_WHAT}(?:(?:code|files?) (?:in|of|under|below) (?:the )?)?(?:file |folder |directory )?[{QUOTES}]?(?P<path>(?=[^ ]*[/.*]){PATH})[{QUOTES}]?",  # noqa: E501
     re.IGNORECASE,
 )
 _THIS = re.compile(r"(?:review|code[- ]review)(?: this| it| that)?|(?:do|make) a (?:code )?review", re.IGNORECASE)

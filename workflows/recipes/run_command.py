@@ -12,7 +12,30 @@ from shared.recipes.repository_config import FILE_NAME, NamedCommand, Repository
 from shared.types import Json, Plan, PlanStep, RecipeChoice, Risk, RiskLevel
 from workflows.recipes.wording import QUOTES, listing, plain
 
-_GENERIC = ["service", "services", "app", "apps", "application", "site", "website", "api", "backend", "frontend", "server", "system", "stack", "product", "environment", "target", "it", "this", "that", "project", "code", "one"]
+_GENERIC = [
+    "service",
+    "services",
+    "app",
+    "apps",
+    "application",
+    "site",
+    "website",
+    "api",
+    "backend",
+    "frontend",
+    "server",
+    "system",
+    "stack",
+    "product",
+    "environment",
+    "target",
+    "it",
+    "this",
+    "that",
+    "project",
+    "code",
+    "one",
+]
 _FILLER = {
     "the",
     "our",
@@ -56,7 +79,7 @@ class RunCommand:
         for name, command in (config.commands if config else {}).items():
             spoken = "[- _]".join(re.escape(part) for part in re.split(r"[-_ ]+", name))
             found = re.fullmatch(
-                rf"(?:(?:run|execute|start|do|trigger|invoke) )?(?:the |an? )?[{QUOTES}]?{spoken}[{QUOTES}]?(?: command)?(?: (?P<rest>.*))?",
+                rf"(?:(?:run|execute|start|do|trigger|invoke) )?(?:the |an? )?[{QUOTES}]?{spoken}[{QUOTES}]?(?: command)?(?: (?P<rest>.*))?",  # noqa: E501
                 request,
                 re.IGNORECASE,
             )
@@ -186,6 +209,9 @@ def _target(text: str, targets: list[str]) -> str | None:
     whole = "".join(re.sub(r"[\W_]+", "", word) for word in said)
     if whole in flat:
         return flat[whole]
+    every = {flat[key] for word in re.findall(r"[\w.-]+", text.lower()) if (key := re.sub(r"[\W_]+", "", word)) in flat}
+    if len(every) > 1:
+        return None
     named = {flat[key] for word in said if (key := re.sub(r"[\W_]+", "", word)) in flat}
     if len(named) == 1 and all(word in _GENERIC or re.sub(r"[\W_]+", "", word) in flat for word in said):
         return named.pop()
@@ -210,5 +236,5 @@ def _how_to_configure(name: str, config: RepositoryConfig) -> MissingSlot:
     name = name or "deploy"
     others = f" Configured are: {', '.join(config.commands)}." if config.commands else ""
     example = f'commands:\n  {name}:\n    run: [./scripts/{name}.sh, "{{target}}"]\n    targets: [api, worker]'
-    question = f"No `{name}` command is configured for this repository.{others} To configure one, add to `{FILE_NAME}` on the base branch:\n\n```yaml\n{example}\n```"
+    question = f"No `{name}` command is configured for this repository.{others} To configure one, add to `{FILE_NAME}` on the base branch:\n\n```yaml\n{example}\n```"  # noqa: E501
     return MissingSlot("command", question, tuple(config.commands))

@@ -11,7 +11,7 @@ from workflows.recipes.wording import polite
 
 _TESTS = r"(?:(?:the|all|all the|our|my|unit|whole|full|entire|existing) )*(?:tests?(?: ?suite)?|suite|pytest|unit ?tests?|test cases)"
 _WHERE = r"(?: (?:in|on|of|for) (?:the |this |my |our )?(?:whole )?(?:repo|repository|project|codebase|code|branch))?"
-_REPORT = r"(?:,? (?:and|then) (?:report|tell me|show me|say)(?: (?:back|the results?|what fails|what happens|how (?:it|they) (?:go|went)|if (?:they|it) pass(?:es)?))?)?"
+_REPORT = r"(?:,? (?:and|then) (?:report|tell me|show me|say)(?: (?:back|the results?|what fails|what happens|how (?:it|they) (?:go|went)|if (?:they|it) pass(?:es)?))?)?"  # noqa: E501
 _PATTERN = re.compile(
     rf"(?:(?:re-?run|run|execute|start|launch) {_TESTS}(?: (?:again|once|now))?{_WHERE}{_REPORT}"
     rf"|(?:do|does|are) {_TESTS}(?: (?:still|all))* (?:pass|passing|green){_WHERE}"

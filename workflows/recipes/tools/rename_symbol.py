@@ -93,10 +93,6 @@ def rename(request: dict[str, Any]) -> dict[str, Any]:
     wanted, new = str(request["old"]), str(request["new"])
     scope, _, old = wanted.rpartition(".")
     files = [path for path in request["files"] if os.path.isfile(path) and not os.path.islink(path)]
-    if request.get("kind") == "module":
-        from workflows.recipes.tools.module_rename import rename_module
-
-        return rename_module(wanted, new, files, bool(request["write"]))
     sources, unreadable = load(files, old)
     target, others = choose(sources, files, scope, old, new, request)
     places, unsure = occurrences(files, sources, target, old, others)
@@ -229,28 +225,35 @@ def occurrences(
     project = PROJECTS.get("one") or PROJECTS.setdefault("one", ReadOnlyProject(os.getcwd(), files))
     resource = project.get_resource(target.path)
     renaming = Rename(project, resource, sources[target.path].offset(target.line, target.column))
-    only = all((each.path, each.scope) == (target.path, target.scope) for each in others)
     member = target.kind in ("method", "attribute") or bool(target.scope and not target.local)
-    guess = only and member and old not in COMMON and not old.startswith("__")
+    judge = member and old not in COMMON and not old.startswith("__")
+    guess = False
     unsure: set[tuple[str, int]] = set()
 
     def decide(occurrence: Any) -> bool:
-        words = worder.Worder(occurrence.resource.read())
-        dotted = words.get_primary_at(occurrence.offset).rpartition(".")[0] != ""
-        if guess and dotted and not occurrence.is_in_import_statement():
+        owner = worder.Worder(occurrence.resource.read()).get_primary_at(occurrence.offset).rpartition(".")[0]
+        if owner.startswith("super(") and target.kind == "method":
+            return True
+        if guess and owner and not occurrence.is_in_import_statement():
             unsure.add((occurrence.resource.path, occurrence.get_word_range()[0]))
             return True
         return False
 
-    finder = rope_occurrences.create_finder(
-        project, old, renaming.old_pyname, unsure=decide, instance=renaming.old_instance, in_hierarchy=renaming.is_method()
-    )
-    places: dict[str, set[int]] = {}
-    for path in [target.path] if _is_local(renaming.old_pyname) else sources:
-        found = finder.find_occurrences(resource=project.get_resource(path))
-        places[path] = {occurrence.get_word_range()[0] for occurrence in found}
-    places.setdefault(target.path, set()).add(sources[target.path].offset(target.line, target.column))
-    return {path: offsets for path, offsets in places.items() if offsets}, len(unsure)
+    def find() -> dict[str, set[int]]:
+        finder = rope_occurrences.create_finder(
+            project, old, renaming.old_pyname, unsure=decide, instance=renaming.old_instance, in_hierarchy=renaming.is_method()
+        )
+        places: dict[str, set[int]] = {target.path: {sources[target.path].offset(target.line, target.column)}}
+        for path in [target.path] if _is_local(renaming.old_pyname) else sources:
+            found = finder.find_occurrences(resource=project.get_resource(path))
+            places.setdefault(path, set()).update(occurrence.get_word_range()[0] for occurrence in found)
+        return {path: offsets for path, offsets in places.items() if offsets}
+
+    places = find()
+    if judge and all(sources[each.path].offset(each.line, each.column) in places.get(each.path, ()) for each in others if not each.local):
+        guess = True
+        places = find()
+    return places, len(unsure)
 
 
 PROJECTS: dict[str, Any] = {}
@@ -329,7 +332,7 @@ def remaining(
     }
     if mentions := [f"{path} ({number})" for path, number in left.items() if number]:
         notes.append(
-            f"`{old}` is still mentioned (comments, strings or other symbols) in: {', '.join(mentions[:10])}{' …' if len(mentions) > 10 else ''}."
+            f"`{old}` is still mentioned (comments, strings or other symbols) in: {', '.join(mentions[:10])}{' …' if len(mentions) > 10 else ''}."  # noqa: E501
         )
     documents = []
     for path in files:
@@ -339,7 +342,7 @@ def remaining(
                 documents.append(f"{path} ({number})")
     if documents:
         notes.append(
-            f"Documents and settings that mention `{old}` were not changed: {', '.join(documents[:10])}{' …' if len(documents) > 10 else ''}."
+            f"Documents and settings that mention `{old}` were not changed: {', '.join(documents[:10])}{' …' if len(documents) > 10 else ''}."  # noqa: E501
         )
     if unreadable:
         notes.append(f"Not readable in their declared encoding, left alone: {', '.join(unreadable[:5])}.")
