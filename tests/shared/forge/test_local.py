@@ -308,7 +308,7 @@ def save_plain(repo: Path, git: Git) -> str:
     return git(repo, "rev-parse", "HEAD")
 
 
-NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=("Cs",)), min_size=1, max_size=12).filter(
+NAMES = st.text(st.characters(exclude_characters="/\0", codec="utf-8"), min_size=1, max_size=12).filter(
     lambda n: n not in (".", "..") and not n.lower().startswith((".git", "git~")) and "\u200c" not in n and not n.endswith((".pyc", ".pyo"))
 )
 CONTENTS = st.one_of(st.binary(max_size=200), st.text("ab\r\n\t $Id", max_size=60).map(str.encode))
