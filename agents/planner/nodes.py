@@ -12,7 +12,6 @@ from shared.errors import TaskFailedError
 from shared.recipes.port import NotApplicable, NothingToDo, RecipeBook
 from shared.types import Json, Stage, TaskStatus, canonical_json, sha256_hex
 
-
 _INSTEAD = re.compile(r"[\s,]*\binstead\b[\s.!]*$", re.IGNORECASE)
 
 
