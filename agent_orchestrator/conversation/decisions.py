@@ -10,6 +10,8 @@ from agent_orchestrator.conversation.pending import asked_approval, describe, na
 from agent_orchestrator.conversation.state import Handles, TurnState
 from agent_orchestrator.conversation.turn import Reply
 from shared.errors import PersevereError
+from shared.intent.approvals import is_explicit
+from shared.intent.text import read_text
 from shared.store import approvals
 from shared.store.records import Approval
 from shared.types import ApprovalStatus
@@ -29,7 +31,9 @@ async def decide(state: TurnState, runtime: Runtime[Handles]) -> TurnState:
     approval = candidates[0]
     asked = asked_approval(state["messages"])
     is_stale = not named and asked is not None and asked[0] == approval.id and asked[1] != approval.revision
-    if found.decision is None or is_stale:
+    # What was not asked for in the last answer needs a word that can mean nothing else.
+    is_loose = not named and asked is None and not is_explicit(read_text(state["text"]))
+    if found.decision is None or is_stale or is_loose:
         return {**state, "reply": _clear_answer(approval, is_stale)}
     return {**state, "reply": await _decide(state, handles, approval)}
 

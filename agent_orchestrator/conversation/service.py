@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from agent_orchestrator.conversation.graph import build_conversation_graph
 from agent_orchestrator.conversation.memory import answer_metadata
@@ -39,7 +39,7 @@ class Conversation:
             check_session_id(request.session_id)
         async with TurnTransaction(self._resources.database) as transaction:
             start: TurnState = {"request": request, "text": text}
-            state = await self._graph.ainvoke(start, context=self._handles(transaction))
+            state = cast(TurnState, await self._graph.ainvoke(start, context=self._handles(transaction)))
         reply = state["reply"]
         return ChatAnswer(
             message=reply.message,

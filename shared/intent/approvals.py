@@ -36,17 +36,22 @@ _NO = word_set(
 )
 _FILLER = word_set(
     """
-    please pls thanks thank you i we it this that that's thats the a plan change changes diff merge request pr go ahead with
-    s'il te plaît plait vous por favor bitte gracias danke merci to me from sounds looks good great all for of course cr
-    pull is
+    please pls thanks i we it this that that's thats a go ahead with s'il te plaît plait vous por favor bitte gracias danke merci
+    to me from sounds looks good great for of course
     """
 )
+_ASKING = word_set("is are was were do does did can could should would will who what when where why how which has have am may")
 _YES_PHRASE = re.compile(
     r"(?:(?:ok|okay|yes|sure|yep|yeah|great|please)[, ]+)?(?:go ahead|go for it|do it|please do|ship it|merge it|apply it"
     r"|run it|sounds (?:good|great)"
     r"|looks (?:good|great)(?: to me)?|of course|make it so|all good|you have my approval|i(?:'m| am) (?:fine|ok"
     r"|okay) with (?:it|that|this))"
     r"(?:[, ]+(?:please|thanks|thank you|then))?[.! ]*"
+)
+_YES_NOUN = re.compile(
+    r"(?:(?:ok|okay|yes|please|i)[, ]+)?(?:approved?|accept|confirm|go ahead with|proceed with) (?:the|this|these|that) "
+    r"(?:plan|diff|changes?|merge|request|pr|pull request|change request|command)(?:[, ]+(?:please|thanks|thank you))?[.! ]*"
+    r"|(?:yes|ok|okay|sure|approved?)[,.! ]+(?:thanks|thank you)(?: very much| a lot)?[.! ]*"
 )
 _NO_PHRASE = re.compile(
     r"(?:no way|i(?:'d| would) (?:rather|prefer) not(?: to)?|i(?:'ll| will|ll) pass|absolutely not|definitely not"
@@ -112,7 +117,9 @@ def is_plain_assent(text: Text) -> bool:
     """Whether the whole message is assent and nothing else."""
     if text.is_question or len(text.words) > 8 or _CONDITION.search(text.low) or _NEGATION.search(text.low):
         return False
-    if _YES_PHRASE.fullmatch(text.low):
+    if text.first in _ASKING:
+        return False
+    if _YES_PHRASE.fullmatch(text.low) or _YES_NOUN.fullmatch(text.low):
         return True
     assents = sum(word in _YES or word in _WEAK_YES for word in text.words)
     others = [word for word in text.words if word not in _YES and word not in _WEAK_YES and word not in _FILLER]
