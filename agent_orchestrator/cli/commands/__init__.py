@@ -32,14 +32,16 @@ def settings_of(**overrides: object) -> Settings:
     return load_settings(**overrides)
 
 
-def run_command(work: Callable[[], Coroutine[Any, Any, int]], *, as_json: bool = False, resumable: bool = False) -> None:
-    """Run a coroutine to its exit code and end the command with it."""
+def run_command(
+    work: Callable[[], Coroutine[Any, Any, int]], *, as_json: bool = False, resumable: bool = False, own_signals: bool = False
+) -> None:
+    """Run a coroutine to its exit code and end the command with it. `own_signals`: the work handles SIGTERM itself."""
     import asyncio
 
     from shared.errors import PersevereError, SettingsError
 
     try:
-        code = asyncio.run(_until_signal(work))
+        code = asyncio.run(work() if own_signals else _until_signal(work))
     except KeyboardInterrupt:
         if resumable:
             typer.echo("\nInterrupted. `persevere resume` goes on where it stopped.", err=True)

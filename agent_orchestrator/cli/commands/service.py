@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import signal
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -16,14 +17,27 @@ def serve(
     no_worker: Annotated[bool, typer.Option("--no-worker", help="Leave the runs to `persevere worker`.")] = False,
 ) -> None:
     """The API, with a worker inside."""
+    ready = False
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        """While it serves the server ends itself and raises the signal again, which then means nothing more."""
+        if not ready:
+            raise KeyboardInterrupt
+
+    def on_ready(url: str, sign_in: str) -> None:
+        nonlocal ready
+        ready = True
+        typer.echo(f"Persevere listens on {url}\nSign in once within the hour: {sign_in}\nCtrl-C ends it; tasks go on at the next start.")
 
     async def work() -> int:
-        from agent_orchestrator.cli.repository import enclosing
-        from agent_orchestrator.cli.server import run_server
+        from agent_orchestrator.server import serve as serve_until_stopped
 
-        return await run_server(settings_of(host=host, port=port), worker=not no_worker, default_repo=enclosing(Path.cwd()))
+        await serve_until_stopped(settings_of(host=host, port=port), worker=not no_worker, on_ready=on_ready)
+        return OK
 
-    run_command(work)
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, on_signal)
+    run_command(work, own_signals=True)
 
 
 def worker() -> None:

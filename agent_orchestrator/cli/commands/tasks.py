@@ -53,7 +53,8 @@ def show(task: TaskArgument, as_json: JsonFlag = False, url: UrlOption = "") -> 
 
         async with open_client(settings_of(), url) as client:
             found = await client.get(f"/tasks/{task}")
-            pending = [one for one in (await client.get("/approvals", status="pending"))["items"] if one["task_id"] == found["task_id"]]
+            waits = found.get("approval_id")
+            pending = [await client.get(f"/approvals/{waits}")] if waits else []
         if as_json:
             _print(found)
             return OK
