@@ -64,5 +64,10 @@ def draw_supervisor() -> str:
 
 def draw_specialists() -> dict[str, str]:
     """Each specialist's graph as Mermaid, by name."""
-    builders: dict[str, Any] = {"planner": build_planner_graph, "coder": build_coder_graph, "tester": build_tester_graph, "pr": build_pr_graph}
+    builders: dict[str, Any] = {
+        "planner": build_planner_graph,
+        "coder": build_coder_graph,
+        "tester": build_tester_graph,
+        "pr": build_pr_graph,
+    }
     return {name: build().compile().get_graph().draw_mermaid() for name, build in builders.items()}

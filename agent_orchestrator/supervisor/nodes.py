@@ -202,6 +202,9 @@ def _diff_risk(state: SupervisorState, context: SupervisorContext, raised: Risk 
     base = Risk.model_validate(state["risk"])
     if raised is not None and raised.level.rank > base.level.rank:
         base = raised.model_copy(update={"reasons": [*raised.reasons, *base.reasons]})
+    weakened = state.get("test_notes") or []
+    if weakened and base.level.rank < RiskLevel.HIGH.rank:
+        base = Risk(level=RiskLevel.HIGH, score=0.8, reasons=[*weakened, *base.reasons])
     rules = [PathRule(name=rule.name, paths=rule.paths, risk=rule.risk, approvers=rule.approvers) for rule in context.config.approvals]
     lines = int(stats.get("insertions", 0)) + int(stats.get("deletions", 0))
     return assess_diff(base, list(stats.get("paths", [])), lines=lines, rules=rules)

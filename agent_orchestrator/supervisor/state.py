@@ -20,6 +20,8 @@ class SupervisorState(TypedDict, total=False):
     answer: str | None
     notes: list[str]
     test_results: Json | None
+    test_notes: list[str]
+    """What the change did to the tests themselves: deleted or newly skipped ones, changed settings."""
     draft: bool
     branch: str | None
     head_commit: str | None

@@ -82,7 +82,7 @@ async def open_worker(queue: JobQueue, conninfo: str, *, concurrency: int, drain
         finally:
             reaper.cancel()
             stopping.set()
-            worker.stop()
+            worker.stop()  # type: ignore[no-untyped-call]
             await asyncio.gather(reaper, running.loop_task, return_exceptions=True)
             heartbeat.stop()
             await asyncio.to_thread(heartbeat.join, 5.0)
@@ -92,7 +92,7 @@ async def _serve(worker: Worker, stopping: asyncio.Event) -> None:
     """Start the loop again when an outage of the database ended it; a wanted stop ends it for good."""
     while not stopping.is_set():
         try:
-            await worker.run()
+            await worker.run()  # type: ignore[no-untyped-call]
         except Exception as exc:
             log.warning("worker loop ended: %s", type(exc).__name__)
         with contextlib.suppress(TimeoutError):
