@@ -100,11 +100,15 @@ class HumanView:
             self.console.print(line, soft_wrap=True)
 
     def result(self, task: Json | None, ending: Json | None = None) -> None:
-        from agent_orchestrator.cli.render.report import report_panel
+        from agent_orchestrator.cli.render.report import look_line, report_panel
 
         self.pause()
-        if task is not None:
-            self.console.print(report_panel(task, ending))
+        if task is None:
+            return
+        self.console.print(report_panel(task, ending))
+        look = look_line(task, ending)
+        if look is not None:
+            self.console.print(look, soft_wrap=True)
 
 
 def _result(task: Json, ending: Json | None) -> Json:

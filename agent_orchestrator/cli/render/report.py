@@ -44,11 +44,18 @@ def _links(task: Json, ending: Json) -> list[Text]:
         lines.append(Text("branch: ").append(clean(branch, lines=False), style="magenta"))
         draft = " (a draft: the tests do not prove it)" if ending.get("draft") or task.get("outcome") == "draft_pull_request" else ""
         lines.append(Text("pull request: ").append(clean(task["pr_url"], lines=False), style="magenta").append(draft))
+    return lines
+
+
+def look_line(task: Json, ending: Json | None = None) -> Text | None:
+    """The command that shows the change; None when there is no branch."""
+    branch = (ending or {}).get("branch") or task.get("branch")
+    if branch and task.get("pr_url"):
         base = task.get("base_branch") or str(task.get("base_commit") or "")[:12] or "HEAD"
         repo = str(task.get("repo", ""))
         where = f"-C {shlex.quote(clean(repo, lines=False))} " if repo.startswith("/") else ""
-        lines.append(Text(f"look: git {where}diff {clean(base, lines=False)}..{clean(branch, lines=False)}", style="dim"))
-    return lines
+        return Text(f"git {where}diff {clean(base, lines=False)}..{clean(branch, lines=False)}", style="cyan")
+    return None
 
 
 def waiting_lines(approval: Json) -> list[Text]:
