@@ -1,0 +1,14 @@
+"""Runs every measurement, one JSON line each."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+NAMES = ("help_time", "startup", "idle_memory", "chat_turn", "task_overhead", "demo_time")
+
+if __name__ == "__main__":
+    here = Path(__file__).parent
+    codes = [subprocess.run([sys.executable, here / f"{name}.py"], check=False).returncode for name in NAMES]
+    sys.exit(max(codes))
