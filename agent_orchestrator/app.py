@@ -24,6 +24,7 @@ from agent_orchestrator.tasks.output_routes import router as outputs_router
 from agent_orchestrator.tasks.routes import router as tasks_router
 from agent_orchestrator.tasks.stream_routes import router as streams_router
 from config.settings import Settings
+from shared.types import Json
 
 if TYPE_CHECKING:
     from agent_orchestrator.resources import Resources
@@ -70,7 +71,22 @@ def build_app(
     errors.install(app)
     for router in ROUTERS:
         app.include_router(router)
+    _describe_problems(app)
     return app
+
+
+def _describe_problems(app: FastAPI) -> None:
+    """Put the schema that `errors.problems` refers to into the description."""
+    described = app.openapi
+
+    def openapi() -> Json:
+        document = described()
+        schema = errors.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        parts = schema.pop("$defs", {})
+        document.setdefault("components", {}).setdefault("schemas", {}).update({"Problem": schema, **parts})
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
 
 
 def _operation_id(route: APIRoute) -> str:

@@ -90,8 +90,8 @@ def problem_response(document: Json, headers: Mapping[str, str] | None = None) -
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The `responses=` of a route: those every route can answer with, and `statuses`."""
     return {
-        status: {"model": Problem, "description": HTTPStatus(status).phrase, "content": {PROBLEM: {}}}
-        for status in sorted({401, 403, 500, 503, *statuses})
+        status: {"description": HTTPStatus(status).phrase, "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+        for status in sorted({401, 403, 422, 500, 503, *statuses})
     }
 
 

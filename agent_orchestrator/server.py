@@ -37,8 +37,12 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-async def serve(settings: Settings, *, worker: bool, on_ready: Callable[[str, str], None] | None = None) -> None:
+async def serve(
+    settings: Settings, *, worker: bool, default_repo: str | None = None, on_ready: Callable[[str, str], None] | None = None
+) -> None:
     """Serve until SIGINT or SIGTERM. `on_ready(url, sign_in_link)` is called when requests are answered.
+
+    `default_repo` is worked on when a message names no repository; None: the repository of the current folder, if it is in one.
 
     `SettingsError` for a port in use or an unsafe address; `UnavailableError` when the database cannot be opened.
     """
@@ -50,7 +54,7 @@ async def serve(settings: Settings, *, worker: bool, on_ready: Callable[[str, st
         url = address(settings.host, listening.getsockname()[1])
         identity = Identity(token)
         async with open_resources(settings, worker=worker) as resources:
-            app = build_app(settings, resources, default_repo=repository_here(), identity=identity)
+            app = build_app(settings, resources, default_repo=default_repo or repository_here(), identity=identity)
             server = Server(
                 configure(app, settings),
                 streams=lambda: app.state.services.streams,

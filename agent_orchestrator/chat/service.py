@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncGenerator
 
 from agent_orchestrator.chat.schemas import ChatContext, ChatResponse, SessionRequest
-from agent_orchestrator.conversation.turn import LONGEST_MESSAGE, ChatAnswer, ChatTurn
+from agent_orchestrator.conversation.turn import LONGEST_MESSAGE, ChatAnswer, ChatTurn, read_message
 from agent_orchestrator.dependencies import Services
 from agent_orchestrator.errors import TooLargeError, of_error, problem
 from shared import metrics
@@ -19,15 +19,16 @@ from shared.types import new_id
 
 def check_message(message: str) -> str:
     """The message, if a turn can be made of it."""
-    if not message.strip():
-        raise InvalidRequestError("The message is empty.", "Say what you want done.", code="empty_message")
     if len(message) > LONGEST_MESSAGE:
         raise TooLargeError(
             f"The message has {len(message)} characters; {LONGEST_MESSAGE} are possible.",
             "Put long material into a file of the repository and name it.",
             code="message_too_large",
         )
-    return message
+    try:
+        return read_message(message)
+    except InvalidRequestError as exc:
+        raise InvalidRequestError(exc.message, exc.next_step, code="empty_message") from exc
 
 
 async def take_turn(given: Services, message: str, session_id: str | None, context: ChatContext | None) -> ChatResponse:
