@@ -61,15 +61,22 @@ def _major(folder: Path) -> str | None:
 
 
 def _copy_for(folder: Path, shared: Path) -> Path:
-    """Copy the installation around `folder` to where every user can execute it."""
+    """Copy the installation around `folder` to where every user can execute it.
+
+    A wheel keeps the libraries it brings in `<package>.libs` beside its package and finds them from its programs, so both keep their places.
+    """
+    package, installation = folder.parents[1], folder.parent
+    libraries = package.with_name(f"{package.name}.libs")
     stat = (folder / "postgres").stat()
     digest = hashlib.sha256(f"{folder}:{stat.st_size}:{stat.st_mtime_ns}".encode()).hexdigest()[:12]
     target = shared / f"postgresql-{digest}"
     if not target.exists():
         unfinished = Path(tempfile.mkdtemp(prefix=".copy-", dir=shared))
         for name in ("bin", "lib", "share"):
-            if (folder.parent / name).is_dir():
-                shutil.copytree(folder.parent / name, unfinished / name, symlinks=True)
+            if (installation / name).is_dir():
+                shutil.copytree(installation / name, unfinished / package.name / installation.name / name, symlinks=True)
+        if libraries.is_dir():
+            shutil.copytree(libraries, unfinished / libraries.name, symlinks=True)
         for path in (unfinished, *unfinished.rglob("*")):
             if not path.is_symlink():
                 path.chmod(path.stat().st_mode | (0o555 if path.is_dir() or os.access(path, os.X_OK) else 0o444))
@@ -77,4 +84,4 @@ def _copy_for(folder: Path, shared: Path) -> Path:
             unfinished.rename(target)
         except OSError:
             shutil.rmtree(unfinished, ignore_errors=True)
-    return target / "bin"
+    return target / package.name / installation.name / "bin"
