@@ -44,7 +44,14 @@ class Client:
 
     async def get(self, path: str, **parameters: object) -> Any:
         """The JSON of an answer. `RemoteError` for a problem document, `UnavailableError` when nobody answers."""
-        return (await self._send("GET", path, params={key: str(value) for key, value in parameters.items() if value is not None})).json()
+        return (
+            await self._send(
+                "GET",
+                path,
+                params={key: str(value) for key, value in parameters.items() if value is not None},
+                headers={"Accept": "application/json"},
+            )
+        ).json()
 
     async def text(self, path: str) -> str:
         return (await self._send("GET", path)).text

@@ -15,6 +15,7 @@ from rich.text import Text
 ROOT = Path(__file__).resolve().parents[2]
 WIDTH = 110
 PICTURE = ROOT / "support" / "docs" / "demo.svg"
+SPINNER = frozenset("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
 MOVES = re.compile(r"\x1b\[\d*[A-HJ]|\x1b\[\?\d+[hl]")
 
 
@@ -39,12 +40,25 @@ def settled(output: str) -> list[str]:
     lines: list[str] = []
     for raw in output.replace("\r\n", "\n").split("\n"):
         kept = re.split(r"\x1b\[2K", raw)[-1].rsplit("\r", 1)[-1]
-        lines.append(MOVES.sub("", kept))
+        line = MOVES.sub("", kept)
+        if not SPINNER.intersection(line):
+            lines.append(line)
     return lines
 
 
+def folded(lines: list[str]) -> list[str]:
+    """The long diff of the demo cut in its middle, where it says so: a picture of a few screens is enough."""
+    starts = [place for place, line in enumerate(lines) if "diff --git" in line]
+    if len(starts) < 3:
+        return lines
+    cut, go_on = starts[1], starts[-1]
+    edge = lines[cut].partition("│")[0] + "│"
+    note = f"{edge}\x1b[0m \x1b[2m⋮ {go_on - cut} lines are left out of this picture\x1b[0m"
+    return [*lines[:cut], note, *lines[go_on:]]
+
+
 def main() -> None:
-    text = "\n".join(settled(capture())).replace(str(ROOT), "~/persevere")
+    text = "\n".join(folded(settled(capture()))).replace(str(ROOT), "~/persevere")
     console = Console(record=True, width=WIDTH, file=StringIO(), force_terminal=True, color_system="truecolor", highlight=False)
     console.print(Text.from_ansi(text))
     PICTURE.parent.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -65,7 +66,13 @@ class Shell:
     def start(self, *arguments: str, cwd: Path | None = None, **options: Any) -> subprocess.Popen[str]:
         options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
         return subprocess.Popen(
-            [PERSEVERE, *arguments], cwd=cwd or self.home, env=self.environment, text=True, start_new_session=True, **options
+            [PERSEVERE, *arguments],
+            cwd=cwd or self.home,
+            env=self.environment,
+            text=True,
+            start_new_session=True,
+            preexec_fn=heed_ctrl_c,
+            **options,
         )
 
     def run(self, *arguments: str, cwd: Path | None = None, timeout: float = 120) -> Ran:
@@ -73,6 +80,11 @@ class Shell:
         out, err = process.communicate(timeout=timeout)
         lines = [json.loads(line) for line in out.splitlines() if line.startswith("{")] if "--json" in arguments else []
         return Ran(process.returncode, out, err, lines)
+
+
+def heed_ctrl_c() -> None:
+    """A background shell starts its programs with SIGINT ignored; a person's terminal does not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def git(repository: Path, *arguments: str) -> str:

@@ -36,10 +36,10 @@ def graph(
     as_json: JsonFlag = False,
 ) -> None:
     """The graphs as Mermaid."""
-    from agent_orchestrator.conversation.graph import draw_conversation
+    from agent_orchestrator.conversation.graph import build_conversation_graph
     from agent_orchestrator.supervisor.graph import draw_supervisor
 
-    known = {"supervisor": draw_supervisor, "conversation": draw_conversation}
+    known = {"supervisor": draw_supervisor, "conversation": lambda: build_conversation_graph().get_graph().draw_mermaid()}
     if which not in (*known, "all"):
         raise typer.BadParameter("choose supervisor, conversation or all")
     drawn = {name: draw() for name, draw in known.items() if which in (name, "all")}

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from io import StringIO
+
+from rich.console import Console, RenderableType
+
+from agent_orchestrator.cli.render.approval import approval_panel, colour_diff
+from agent_orchestrator.cli.render.report import look_line, report_panel, waiting_lines
+from shared.types import Json
+
+PLAN: Json = {
+    "approval_id": "appr_1",
+    "gate": "plan",
+    "title": "Go ahead? [red]\x1b[31m",
+    "subject": {
+        "summary": "Rename",
+        "steps": [{"title": "Rename a to b", "files": ["x.py", "y\x1b.py"]}, {"title": "Check", "detail": "d"}],
+    },
+    "risk": {"level": "high", "reasons": ["many files"]},
+    "approvers": ["dba"],
+}
+DIFF: Json = {
+    "gate": "diff",
+    "title": "Open a pull request?",
+    "subject": {
+        "diff_text": "diff --git a/x b/x\n@@ -1 +1 @@\n-old\r\n+new\x1b[2J",
+        "stats": {"files": 1, "insertions": 1, "deletions": 1},
+        "test_results": {"verdict": "failed", "passed": 3, "failed": 1, "newly_failing": ["t.one"], "failing_before": ["t.old"]},
+    },
+    "risk": {"level": "low"},
+}
+
+
+def shown(value: RenderableType) -> str:
+    console = Console(file=StringIO(), width=100, markup=False, highlight=False, emoji=False)
+    console.print(value)
+    file = console.file
+    assert isinstance(file, StringIO)
+    return file.getvalue()
+
+
+def test_a_plan_is_numbered_steps_with_files_and_risk() -> None:
+    text = shown(approval_panel(PLAN))
+    for part in ("1. Rename a to b", "x.py", "2. Check", "risk: high (many files)", "approvers: dba", "[red]"):
+        assert part in text
+    assert "\x1b" not in text
+
+
+def test_a_diff_has_the_evidence_beside_it() -> None:
+    text = shown(approval_panel(DIFF))
+    for part in ("1 file changed, +1 -1", "-old␍", "tests: failed", "3 passed, 1 failed", "newly failing (1)", "t.one", "t.old"):
+        assert part in text
+    assert "\x1b" not in text
+
+
+def test_a_diff_is_coloured_by_line() -> None:
+    assert [line.style for line in colour_diff(["+++ b/x", "+new", "-old", "@@ -1", " same"])] == [
+        "bold",
+        "green",
+        "red",
+        "cyan",
+        "default",
+    ]
+
+
+def test_a_report_says_where_to_look_or_what_next() -> None:
+    task: Json = {
+        "task_id": "task_1",
+        "title": "t",
+        "status": "completed",
+        "pr_url": "http://x/1",
+        "branch": "persevere/1",
+        "base_branch": "main",
+        "repo": "/a b",
+    }
+    assert str(look_line(task)) == "git -C '/a b' diff main..persevere/1"
+    failed: Json = {"task_id": "task_1", "status": "failed", "error": {"code": "x", "message": "It broke.", "next_step": "Mend it."}}
+    assert "next: Mend it." in shown(report_panel(failed))
+    assert look_line(failed) is None
+
+
+def test_waiting_says_how_to_decide() -> None:
+    text = "\n".join(str(line) for line in waiting_lines({**PLAN, "task_id": "task_1"}))
+    assert "persevere approvals approve appr_1" in text
+    assert "persevere resume task_1" in text

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from io import StringIO
+
+from rich.console import Console
+
+from agent_orchestrator.cli.render.progress import Progress
+from shared.types import Json
+
+
+def run(events: list[Json], *, log: bool = False, terminal: bool = False) -> str:
+    out = StringIO()
+    progress = Progress(
+        Console(file=out, width=120, force_terminal=terminal, markup=False, highlight=False), log=log, clock=iter(range(99)).__next__
+    )
+    progress.start()
+    for event in events:
+        progress.event(event)
+    progress.stop()
+    return out.getvalue()
+
+
+EVENTS: list[Json] = [
+    {"seq": 1, "type": "log", "stage": "planning", "message": "reading \x1b[31mfiles", "level": "info"},
+    {"seq": 2, "type": "plan_ready", "stage": "planning", "plan": {"summary": "Rename a"}},
+    {"seq": 3, "type": "diff_ready", "stage": "coding", "stats": {"files": 2, "insertions": 3, "deletions": 3}},
+    {"seq": 4, "type": "test_results", "stage": "testing", "results": {"verdict": "passed", "passed": 7}},
+    {"seq": 5, "type": "something_new", "stage": "a_new_stage"},
+]
+
+
+def test_plain_lines_name_each_stage_and_what_came_of_it() -> None:
+    text = run(EVENTS)
+    for part in ("[planning] planning", "plan: Rename a", "[coding]", "2 files changed, +3 -3", "tests: passed  (7 passed"):
+        assert part in text
+    assert "reading" not in text
+    assert "\x1b" not in text
+
+
+def test_the_log_is_shown_on_demand_and_warnings_always() -> None:
+    assert "reading ␛[31mfiles" in run(EVENTS, log=True)
+    assert "careful" in run([{"seq": 1, "type": "log", "stage": "coding", "message": "careful", "level": "warning"}])
+
+
+def test_a_terminal_gets_a_live_line_with_elapsed_time() -> None:
+    text = run(EVENTS[:1], terminal=True)
+    assert "planning" in text
+    assert " s" in text
