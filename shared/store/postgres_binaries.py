@@ -63,7 +63,7 @@ def _major(folder: Path) -> str | None:
 def _copy_for(folder: Path, shared: Path) -> Path:
     """Copy the installation around `folder` to where every user can execute it.
 
-    A wheel keeps the libraries it brings in `<package>.libs` beside its package and finds them from its programs, so both keep their places.
+    A wheel keeps the libraries it brings in `<package>.libs` beside its package; its programs find them there, so both keep their places.
     """
     package, installation = folder.parents[1], folder.parent
     libraries = package.with_name(f"{package.name}.libs")
