@@ -91,7 +91,7 @@ class TaskService:
         return await self._when_ended(task_id, by)
 
     async def retry(self, task_id: str, by: str, hint: str | None = None) -> Task:
-        """Try a failed task again from the stage that failed; a cancelled one from its beginning."""
+        """Try a failed task again from the stage that failed; a cancelled one from its beginning. A `hint` is planned by first."""
         async with self._resources.database.transaction() as tx:
             run = await runs.lock(tx, task_id)
             task = _owned(await tasks.get(tx, task_id), task_id, by)
@@ -104,9 +104,9 @@ class TaskService:
             if task.status is TaskStatus.CANCELLED:
                 thread_id = f"{task_id}.{run.epoch}"
             await runs.update(tx, task_id, state="idle", thread_id=thread_id, cancel_requested=False, poison_count=0, checkpoint_id=None)
-            prompt = f"{task.prompt}\n\n{hint.strip()}" if hint and hint.strip() else task.prompt
+            request = {**task.request, "hint": hint.strip()} if hint and hint.strip() else task.request
             task = await tasks.update(
-                tx, task_id, status=TaskStatus.QUEUED, prompt=prompt, error=None, outcome=None, finished_at=None, waiting_for=None
+                tx, task_id, status=TaskStatus.QUEUED, request=request, error=None, outcome=None, finished_at=None, waiting_for=None
             )
             again: Json = {"new_status": TaskStatus.QUEUED.value, "details": "trying again"}
             await events_store.append(tx, task_id, Stage.QUEUE, [("status_update", again)])

@@ -18,7 +18,7 @@ _INSTEAD = re.compile(r"[\s,]*\binstead\b[\s.!]*$", re.IGNORECASE)
 async def plan_by_recipe(state: PlannerState, runtime: Runtime[TaskContext]) -> PlannerState:
     """Look at the base commit and answer a typed plan, or why nothing is to do."""
     context = runtime.context
-    name, slots = choose_recipe(context, state.get("feedback"))
+    name, slots = choose_recipe(context, state.get("feedback") or context.task.request.get("hint"))
     await context.journal.update(Stage.PLANNING, TaskStatus.PLANNING, details=f"planning with the recipe {name}")
     recipe = context.recipes.get(name)
     async with context.workspaces.open("plan") as workspace:
@@ -45,7 +45,7 @@ async def plan_by_recipe(state: PlannerState, runtime: Runtime[TaskContext]) -> 
 
 
 def choose_recipe(context: TaskContext, feedback: str | None) -> tuple[str, Json]:
-    """The recipe and its slots: from the comment, the conversation, or the prompt. Raises `model_required`."""
+    """The recipe and its slots: from the comment or hint, the conversation, or the prompt. Raises `model_required`."""
     if feedback:
         match = context.recipes.parse(_INSTEAD.sub("", feedback), context.config)
         if match is not None and not match.missing:

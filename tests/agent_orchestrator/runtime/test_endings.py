@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from agent_orchestrator.resources import Resources
+from agent_orchestrator.resources import Resources, open_resources
 from agent_orchestrator.runtime.endings import expire_due
 from agent_orchestrator.tasks.service import TaskService
+from config.settings import Settings
 from shared.errors import InvalidRequestError
 from shared.types import Gate, TaskStatus
 from tests.agent_orchestrator.conftest import git
@@ -165,3 +166,23 @@ async def test_a_cancelled_task_can_be_started_again(working: Resources, reposit
     await TaskService(working).retry(task.id, "local")
     done, asked = await approve_all(working, task.id)
     assert (done.outcome, len(asked)) == ("pull_request", 2)
+
+
+async def test_in_the_plain_process_the_diff_is_approved_before_its_tests_run(settings: Settings, repository: Path) -> None:
+    async with open_resources(settings.model_copy(update={"sandbox": "process"}), worker=True) as unsafe:
+        task = await submit(unsafe, repository)
+        await decide(unsafe, await waiting(unsafe, task.id), "approve")
+        diff = await waiting(unsafe, task.id)
+        assert (diff.gate, diff.subject["test_results"]) == (Gate.DIFF, None)
+        done, asked = await approve_all(unsafe, task.id)
+    assert (done.outcome, [item.gate for item in asked]) == ("pull_request", [Gate.DIFF]), done.error
+    assert done.test_results is not None
+    assert done.test_results.verdict == "passed"
+
+
+async def test_a_change_that_drops_a_test_is_high_risk(working: Resources, repository: Path) -> None:
+    task = await submit(working, repository, "replace 'def test_load' with 'def skipped_load' in test_app.py")
+    done, asked = await approve_all(working, task.id)
+    assert [item.gate for item in asked] == [Gate.PLAN, Gate.DIFF, Gate.PR], done.error
+    assert asked[1].risk.level == "high"
+    assert done.outcome == "draft_pull_request"

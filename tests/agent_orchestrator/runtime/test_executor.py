@@ -14,7 +14,7 @@ from shared.store import audit, pull_requests, runs
 from shared.store.records import Approval
 from shared.types import TaskStatus
 from tests.agent_orchestrator.conftest import git
-from tests.agent_orchestrator.runtime.driving import decide, ended, submit, waiting
+from tests.agent_orchestrator.runtime.driving import approve_all, decide, ended, submit, waiting
 
 
 async def test_a_rename_becomes_a_pull_request(working: Resources, repository: Path) -> None:
@@ -65,7 +65,9 @@ async def test_without_a_model_other_work_fails_with_what_to_do(working: Resourc
     assert done.error.code == "model_required"
     assert "PERSEVERE_MODEL" in done.error.next_step
     again = await TaskService(working).retry(task.id, "local", "rename load_conf to load_config")
-    assert again.status is TaskStatus.QUEUED
+    assert (again.status, again.error) == (TaskStatus.QUEUED, None)
+    finished, asked = await approve_all(working, task.id)
+    assert (finished.outcome, len(asked)) == ("pull_request", 2)
 
 
 async def test_a_task_that_waits_is_cancelled_at_once(working: Resources, repository: Path) -> None:
