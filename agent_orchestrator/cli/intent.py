@@ -24,7 +24,7 @@ def intent() -> None:
 def evaluate(
     file: Annotated[Path, typer.Argument(help="Labelled messages as JSON lines.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    rows: Annotated[bool, typer.Option("--rows", help="Also print one row a message.")] = False,
+    rows: Annotated[bool, typer.Option("--rows", help="Also one row a message.")] = False,
 ) -> None:
     """Measure the recogniser on a file of labelled messages."""
     from shared.intent.evaluate import load_rows, measure, row_report, run
@@ -42,15 +42,16 @@ def evaluate(
     figures = measure(outcomes, load_ms)
     reports = [row_report(outcome) for outcome in outcomes] if rows else None
     if as_json:
-        typer.echo(json.dumps(figures | ({"items": reports} if reports is not None else {}), ensure_ascii=False))
+        typer.echo(json.dumps(figures | ({"rows": reports} if reports is not None else {}), ensure_ascii=False))
         return
-    _show(figures)
+    _show(figures, len(outcomes))
     for report in reports or ():
         typer.echo(json.dumps(report, ensure_ascii=False))
 
 
-def _show(figures: dict[str, Any]) -> None:
-    for name in ("rows", "intent_accuracy", "intent_macro_f1", "task_type_accuracy", "clarification_f1", "false_approvals"):
+def _show(figures: dict[str, Any], count: int) -> None:
+    typer.echo(f"{'messages':<20} {count}")
+    for name in ("intent_accuracy", "intent_macro_f1", "task_type_accuracy", "clarification_f1", "false_approvals"):
         value = figures[name]
         typer.echo(f"{name:<20} {'no labels' if value is None else value}")
     typer.echo(

@@ -13,7 +13,7 @@ MESSAGE = {"message": "What can you do?"}
 
 async def at_once(server: Running, clients: int, turns: int) -> None:
     taken: list[float] = []
-    limits = httpx.Limits(max_connections=clients, max_keepalive_connections=clients)
+    limits = httpx.Limits(max_connections=clients, max_keepalive_connections=clients, keepalive_expiry=2)
     headers = {"Authorization": f"Bearer {server.token}"}
     async with httpx.AsyncClient(base_url=server.url, headers=headers, limits=limits, timeout=60) as http:
 

@@ -86,7 +86,7 @@ def test_agents_import_neither_each_other_nor_adapters_nor_the_web_framework() -
 
 
 def test_heavy_packages_are_imported_when_an_adapter_is_opened() -> None:
-    wrong = []
+    wrong: list[str] = []
     for path in sources("shared", "config", "agents", "workflows", "agent_orchestrator"):
         where = path.relative_to(ROOT).as_posix()
         if any(where.startswith(folder) for folder in ADAPTER_FOLDERS):

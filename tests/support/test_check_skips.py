@@ -14,5 +14,5 @@ def test_only_allowed_reasons_pass(tmp_path: Path, reason: str, code: int) -> No
     case = f'<testcase classname="t" name="n"><skipped type="pytest.skip" message="{reason}"/></testcase>'
     (tmp_path / "report.xml").write_text(f"<testsuites><testsuite>{case}</testsuite></testsuites>")
     (tmp_path / "allowed").write_text("# comment\n^macOS only\n")
-    command = [sys.executable, SCRIPT, tmp_path / "report.xml", tmp_path / "allowed"]
+    command = [sys.executable, str(SCRIPT), str(tmp_path / "report.xml"), str(tmp_path / "allowed")]
     assert subprocess.run(command, check=False, capture_output=True).returncode == code

@@ -29,7 +29,7 @@ def spell_out_yes(argv: Sequence[str]) -> list[str]:
 def settings_of(**overrides: object) -> Settings:
     from config.settings import load_settings
 
-    return load_settings(**overrides)
+    return load_settings(None, **overrides)
 
 
 def run_command(

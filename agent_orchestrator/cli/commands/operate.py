@@ -39,7 +39,10 @@ def graph(
     from agent_orchestrator.conversation.graph import build_conversation_graph
     from agent_orchestrator.supervisor.graph import draw_supervisor
 
-    known = {"supervisor": draw_supervisor, "conversation": lambda: build_conversation_graph().get_graph().draw_mermaid()}
+    def draw_conversation() -> str:
+        return build_conversation_graph().get_graph().draw_mermaid()
+
+    known = {"supervisor": draw_supervisor, "conversation": draw_conversation}
     if which not in (*known, "all"):
         raise typer.BadParameter("choose supervisor, conversation or all")
     drawn = {name: draw() for name, draw in known.items() if which in (name, "all")}

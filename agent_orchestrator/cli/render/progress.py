@@ -93,7 +93,7 @@ class Progress:
         return Text(f"{mark} ", style=style).append(text, style="default").append(f"  {seconds(self._clock() - self._since)}", style="dim")
 
     def _line(self) -> Spinner:
-        return Spinner("dots", text=_LiveText(self))  # type: ignore[arg-type]
+        return Spinner("dots", text=_LiveText(self))
 
     def _refresh(self) -> None:
         if self._live is not None:
