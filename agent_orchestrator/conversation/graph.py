@@ -40,3 +40,8 @@ def build_conversation_graph() -> CompiledStateGraph[TurnState, Handles, TurnSta
 
 def _route(state: TurnState) -> Route:
     return state["route"]
+
+
+def draw_conversation() -> str:
+    """The graph as Mermaid."""
+    return str(build_conversation_graph().get_graph().draw_mermaid())

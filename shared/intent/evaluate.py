@@ -85,7 +85,6 @@ def measure(outcomes: Sequence[Outcome], load_ms: float = 0.0) -> Json:
     times = sorted(o.ms for o in outcomes)
     per_class = class_scores(pairs)
     return {
-        "rows": len(outcomes),
         "intent_accuracy": share(a == b for a, b in pairs),
         "intent_macro_f1": mean([scores["f1"] for scores in per_class.values() if scores["support"]]),
         "task_type_accuracy": share(a == b for a, b in types),

@@ -56,3 +56,8 @@ def test_unreadable_rows_are_named(tmp_path: Path, line: str) -> None:
     file.write_text(line)
     with pytest.raises(InvalidRequestError):
         load_rows(file)
+
+
+def test_figures_are_exactly_the_published_ones() -> None:
+    names = "intent_accuracy intent_macro_f1 task_type_accuracy clarification_f1 false_approvals per_class confusion p50_ms p99_ms load_ms"
+    assert set(measure([outcome("status_query", Intent.STATUS_QUERY)])) == set(names.split())
