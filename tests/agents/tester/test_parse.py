@@ -48,7 +48,7 @@ def test_outcomes(kind: RunnerKind, junit: bytes | None, result: dict[str, Any],
     [
         "socket.gaierror: [Errno -3] Temporary failure in name resolution",
         "OSError: [Errno 101] Network is unreachable",
-        "Error: getaddrinfo EAI_AGAIN registry.npmjs.org",
+        "Error: getaddrinfo EAI_AGAIN registry.example",
     ],
 )
 def test_network(text: str) -> None:
