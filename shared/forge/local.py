@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from shared.errors import ConflictError, RepositoryError
-from shared.forge import objects, source, worktree
+from shared.forge import fingerprint, objects, source, worktree
+from shared.forge.fingerprint import Remembered
 from shared.forge.git import GitError, run_git
 from shared.forge.port import Checkout, Commit, Diff, RepositoryInfo
 from shared.forge.private import make_private, remove_tree
-from shared.forge.source import OBJECT_ID, Source, locate
+from shared.forge.source import OBJECT_ID, Source, TreeState, locate
 from shared.types import sha256_hex
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What git said about a repository and a branch of it. Notes stand `before` and `after` those about the working tree."""
+
+    source: Source
+    branch: str | None
+    commit: str
+    checked_out: str
+    before: tuple[str, ...]
+    after: tuple[str, ...]
 
 
 class LocalForge:
@@ -23,23 +38,49 @@ class LocalForge:
     def __init__(self, data_dir: Path) -> None:
         self._readers = data_dir.absolute() / "repositories"
         self._making = asyncio.Lock()
+        self._known: Remembered[_Facts] = Remembered(64)
+        self._trees: Remembered[TreeState] = Remembered(16)
 
     async def inspect(self, repo: str, branch: str | None = None) -> RepositoryInfo:
+        """Asks git only when something in the repository changed since it was asked last."""
+        facts = await self._facts(repo, branch)
+        changes = await self._changes(facts)
+        return RepositoryInfo(facts.source.name, facts.branch, facts.commit, (*facts.before, *changes, *facts.after))
+
+    async def _facts(self, repo: str, branch: str | None) -> _Facts:
+        asked_ns = time.time_ns()
+        sign = await asyncio.to_thread(fingerprint.of_repository, repo, branch)
+        known = self._known.get((repo, branch), sign)
+        if known is None:
+            known = await self._ask(repo, branch)
+            self._known.put((repo, branch), known, sign, asked_ns)
+        return known
+
+    async def _ask(self, repo: str, branch: str | None) -> _Facts:
         found = await locate(repo)
         reader = await self._reader(found)
         default = await source.current_branch(found)
-        head = await self._resolve(found, reader, branch)
-        notes = []
-        if default is None:
-            notes.append("HEAD is detached: the work starts from its commit.")
-        notes += await source.working_tree_notes(found, reader, await source.read_ref(found, "HEAD") or head)
+        commit = await self._resolve(found, reader, branch)
+        before = () if default is not None else ("HEAD is detached: the work starts from its commit.",)
+        checked_out = await source.read_ref(found, "HEAD") or commit
         try:
-            submodules = await objects.submodules(reader, head)
+            submodules = await objects.submodules(reader, commit)
         except GitError as exc:
-            raise source.damaged(found.name, f"the files of commit {head[:12]} cannot be read") from exc
-        if submodules:
-            notes.append(f"Submodules are left out: {', '.join(submodules[:5])}{' …' if len(submodules) > 5 else ''}.")
-        return RepositoryInfo(found.name, default, head, tuple(notes))
+            raise source.damaged(found.name, f"the files of commit {commit[:12]} cannot be read") from exc
+        after = f"Submodules are left out: {', '.join(submodules[:5])}{' …' if len(submodules) > 5 else ''}."
+        return _Facts(found, default, commit, checked_out, before, (after,) if submodules else ())
+
+    async def _changes(self, facts: _Facts) -> tuple[str, ...]:
+        """Sentences about what is not committed."""
+        key, asked_ns = (facts.source, facts.checked_out), time.time_ns()
+        seen = self._trees.peek(key)
+        sign = await asyncio.to_thread(fingerprint.of_files, seen.paths) if seen and seen.paths is not None else None
+        known = self._trees.get(key, sign)
+        if known is None:
+            known = await source.working_tree(facts.source, await self._reader(facts.source), facts.checked_out)
+            sign = await asyncio.to_thread(fingerprint.of_files, known.paths) if known.paths is not None else None
+            self._trees.put(key, known, sign, asked_ns)
+        return known.notes
 
     async def read_file(self, repo: str, commit: str, path: str) -> bytes | None:
         """A regular file at a commit; None for what is missing, a folder, a link or a submodule."""

@@ -117,11 +117,24 @@ async def has_refs(source: Source) -> bool:
     return bool(answer.stdout.strip())
 
 
-async def working_tree_notes(source: Source, reader: Path, head: str) -> list[str]:
-    """Sentences about changes that are not committed. Looks through our own git folder and a copy of the index; 10 s at most."""
+@dataclass(frozen=True)
+class TreeState:
+    """Sentences about changes that are not committed, and the files and folders they depend on (None: not known)."""
+
+    notes: tuple[str, ...] = ()
+    paths: tuple[str, ...] | None = ()
+
+
+_UNKNOWN = TreeState(("Whether there are uncommitted changes could not be found out; they are not included.",), None)
+
+
+async def working_tree(source: Source, reader: Path, head: str) -> TreeState:
+    """What is not committed. Looks through our own git folder and a copy of the index; 10 s at most."""
     index = source.git_dir / "index"
-    if source.work_tree is None or not index.is_file():
-        return []
+    if source.work_tree is None:
+        return TreeState()
+    if not index.is_file():
+        return TreeState(paths=None)
     with tempfile.TemporaryDirectory(prefix="persevere-index-") as folder:
         copy = Path(folder) / "index"
         try:
@@ -129,23 +142,38 @@ async def working_tree_notes(source: Source, reader: Path, head: str) -> list[st
             await asyncio.to_thread(shutil.copy2, index, copy)
             return await _changes(source, source.work_tree, reader, copy, head)
         except (GitError, OSError):
-            return ["Whether there are uncommitted changes could not be found out; they are not included."]
+            return _UNKNOWN
 
 
-async def _changes(source: Source, top: Path, reader: Path, index: Path, head: str) -> list[str]:
-    async def ask(*args: str, config: tuple[str, ...]) -> GitResult:
+async def _changes(source: Source, top: Path, reader: Path, index: Path, head: str) -> TreeState:
+    async def ask(*args: str, config: tuple[str, ...] = ()) -> GitResult:
         return await run_git(*args, git_dir=reader, work_tree=top, index=index, config=config, timeout_s=10, check=False)
 
     plain = ("--no-ext-diff", "--no-textconv", "--ignore-submodules=all")
-    changed = ask("diff", "--quiet", *plain, head, "--", config=("diff.autoRefreshIndex=true",))
+    excludes = source.common_dir / "info" / "exclude"
     others = ("--others", "--exclude-standard", "--directory", "--no-empty-directory", "-z")
-    extra = ask("ls-files", *others, config=(f"core.excludesFile={source.common_dir / 'info' / 'exclude'}",))
-    difference, untracked = await asyncio.gather(changed, extra)
+    difference, untracked, tracked = await asyncio.gather(
+        ask("diff", "--quiet", *plain, head, "--", config=("diff.autoRefreshIndex=true",)),
+        ask("ls-files", *others, config=(f"core.excludesFile={excludes}",)),
+        ask("ls-files", "-z"),
+    )
+    if difference.exit_code not in (0, 1):
+        return _UNKNOWN
     notes = []
-    if difference.exit_code == 1:
+    if difference.exit_code:
         notes.append("The working tree has uncommitted changes; they are not included.")
-    elif difference.exit_code:
-        notes.append("Whether there are uncommitted changes could not be found out; they are not included.")
     if untracked.stdout:
         notes.append("There are untracked files; they are not included.")
-    return notes
+    names = [os.fsdecode(name) for name in (tracked.stdout + untracked.stdout).split(b"\0") if name]
+    return TreeState(tuple(notes), (str(source.git_dir / "index"), str(excludes), *_with_folders(top, names)))
+
+
+def _with_folders(top: Path, names: list[str]) -> list[str]:
+    """Full paths of files and of every folder above them: a new file shows in its folder's time."""
+    folders = {""}
+    for name in names:
+        parent = os.path.dirname(name.rstrip("/"))
+        while parent not in folders:
+            folders.add(parent)
+            parent = os.path.dirname(parent)
+    return [os.path.join(top, name) for name in (*sorted(folders), *names)]
