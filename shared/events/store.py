@@ -9,15 +9,15 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import psycopg
-from sqlalchemy import func, select, update
 from sqlalchemy import insert as insert_into
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.errors import NotFoundError, UnavailableError
 from shared.store.database import Database
 from shared.store.records import Event
 from shared.store.rows import clean, columns, to_records
-from shared.store.tables import events, tasks
+from shared.store.tables import events
 from shared.types import Json, Stage, utcnow
 
 CHANNEL = "persevere_events"
@@ -27,6 +27,10 @@ _LONGEST_BACKOFF_S = 5.0
 _SAFETY_POLL_S = 30.0
 _PAGE = 500
 _COLUMNS = columns(Event, events)
+_COUNT = text(
+    "WITH counted AS (UPDATE tasks SET event_count = event_count + :more WHERE id = :task RETURNING id, event_count) "
+    "SELECT event_count, pg_notify(:channel, id || ':' || event_count) FROM counted"
+)
 _logger = logging.getLogger(__name__)
 
 
@@ -37,8 +41,7 @@ async def append(tx: AsyncConnection, task_id: str, stage: Stage, new: Sequence[
     """
     if not new:
         return []
-    counted = update(tasks).where(tasks.c.id == task_id).values(event_count=tasks.c.event_count + len(new)).returning(tasks.c.event_count)
-    last = (await tx.execute(counted)).scalar_one_or_none()
+    last = (await tx.execute(_COUNT, {"task": task_id, "more": len(new), "channel": CHANNEL})).scalar_one_or_none()
     if last is None:
         raise NotFoundError(f"There is no task {task_id}.")
     now, first = utcnow(), last - len(new) + 1
@@ -46,8 +49,7 @@ async def append(tx: AsyncConnection, task_id: str, stage: Stage, new: Sequence[
         Event(task_id=task_id, seq=first + index, type=type_, stage=stage, data=clean(data), created_at=now)
         for index, (type_, data) in enumerate(new)
     ]
-    await tx.execute(insert_into(events).values([{**event.model_dump(), "stage": event.stage.value} for event in made]))
-    await tx.execute(select(func.pg_notify(CHANNEL, f"{task_id}:{last}")))
+    await tx.execute(insert_into(events), [{**event.model_dump(), "stage": event.stage.value} for event in made])
     return made
 
 

@@ -69,7 +69,7 @@ async def list_(
 async def add_messages(tx: AsyncConnection, messages: Sequence[Message]) -> None:
     """Append messages of one session, in this order."""
     if messages:
-        await tx.execute(insert_into(message_rows).values([to_row(message) for message in messages]))
+        await tx.execute(insert_into(message_rows), [to_row(message) for message in messages])
 
 
 async def messages(tx: AsyncConnection, session_id: str, *, limit: int = 50, before: str | None = None) -> list[Message]:
