@@ -31,7 +31,7 @@ def build_lifespan(
         from agent_orchestrator.resources import open_resources
 
         async with AsyncExitStack() as stack:
-            opened = resources or await stack.enter_async_context(open_resources(settings, worker=worker))
+            opened = resources if resources is not None else await stack.enter_async_context(open_resources(settings, worker=worker))
             streams = Streams()
             stack.callback(streams.stop)
             app.state.services = wire(settings, identity, opened, streams, default_repo)

@@ -61,7 +61,7 @@ async def _next(source: AsyncIterator[Event]) -> Event | None:
 
 def sse(data: Any, *, event: str, id: int | None = None) -> ServerSentEvent:
     """One server-sent event with JSON data on one line."""
-    return ServerSentEvent(json.dumps(data, ensure_ascii=False, default=str), event=event, id=None if id is None else str(id))
+    return ServerSentEvent(json.dumps(data, ensure_ascii=False, default=str), event=event, id=None if id is None else str(id), sep="\n")
 
 
 async def sse_events(streams: Streams, feed: EventFeed, task_id: str, after: int) -> AsyncGenerator[ServerSentEvent, None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, WebSocket, WebSocketDisconnect
 from starlette.responses import JSONResponse, Response
@@ -19,7 +19,9 @@ router = APIRouter(tags=["tasks"])
 
 MAX_SEQ = 2**31 - 1
 AFTER = Query(ge=0, le=MAX_SEQ, description="Only events with a greater `seq`.")
-EITHER = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "The events, as a list or as a stream"}}
+EITHER: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "The events, as a list or as a stream"}
+}
 
 
 @router.get("/tasks/{task_id}/events", response_model=EventList, responses=problems(404, 422) | EITHER)

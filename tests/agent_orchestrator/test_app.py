@@ -70,7 +70,7 @@ async def test_wrong_fields_are_listed(running: Running) -> None:
     async with running.client() as client:
         response = await client.post("/tasks", json={"prompt": 5, "time_budget_s": -1})
     document = check_problem(response, 422, "validation_failed")
-    assert [field["field"] for field in document["errors"]] == ["prompt", "repo", "time_budget_s"]  # type: ignore[attr-defined,index]
+    assert [field["field"] for field in document["errors"]] == ["prompt", "repo", "time_budget_s"]  # type: ignore[attr-defined]
 
 
 async def test_a_chunked_body_is_counted_while_it_is_read(running: Running) -> None:

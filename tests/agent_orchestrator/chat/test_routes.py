@@ -84,7 +84,7 @@ async def test_a_socket_talks_and_tells_what_is_wrong(running: Running) -> None:
         await socket.send("{}")
         assert json.loads(await socket.recv())["code"] == "validation_failed"
         await socket.send('{"message": "hello"}')
-        kinds = []
+        kinds: list[str] = []
         while not kinds or kinds[-1] != "done":
             kinds.append(json.loads(await socket.recv())["type"])
     assert kinds[0] == "status"
