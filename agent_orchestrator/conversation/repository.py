@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -14,6 +15,25 @@ from shared.store import projects
 from shared.store.records import Project, Session
 
 _CACHED = 256
+
+Place = tuple[str, str | None]
+"""A repository as a person named it, and a branch of it (None: the one that is checked out)."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A repository and what its `.persevere.yml` says (None: it cannot be read)."""
+
+    repository: RepositoryInfo
+    config: RepositoryConfig | None
+
+
+class NotLookedAtError(Exception):
+    """The turn needs a repository that nobody looked at yet: look, then begin the turn again."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(place[0])
+        self.place = place
 
 
 class RepositoryConfigs:
@@ -37,6 +57,38 @@ class RepositoryConfigs:
         return self._known[key]
 
 
+class Places:
+    """The repositories of one turn. They are looked at outside its transaction: git may take its time, a held lock may not."""
+
+    def __init__(self, forge: Forge, configs: RepositoryConfigs) -> None:
+        self._forge = forge
+        self._configs = configs
+        self._seen: dict[Place, Found | RepositoryError] = {}
+
+    async def look(self, place: Place) -> None:
+        """Find out about a place; what makes it unusable is told when it is asked for."""
+        try:
+            repository = await self._forge.inspect(*place)
+            self._seen[place] = Found(repository, await self._configs.read(self._forge, repository))
+        except RepositoryError as error:
+            self._seen[place] = error
+
+    def get(self, place: Place) -> Found:
+        """What was found. `RepositoryError` when it cannot be used, `NotLookedAtError` when nobody looked."""
+        found = self._seen.get(place)
+        if found is None:
+            raise NotLookedAtError(place)
+        if isinstance(found, RepositoryError):
+            raise found
+        return found
+
+
+def named_place(request: ChatTurn) -> Place | None:
+    """The repository that the request itself names."""
+    named = _text(request, "repo") or _text(request, "workspace_path")
+    return (named, _text(request, "branch")) if named else None
+
+
 async def own_project(tx: AsyncConnection, request: ChatTurn) -> Project | None:
     """The project the request names. `NotFoundError` when it is not the caller's."""
     project_id = _text(request, "project_id")
@@ -48,11 +100,11 @@ async def own_project(tx: AsyncConnection, request: ChatTurn) -> Project | None:
     return project
 
 
-async def find_repository(tx: AsyncConnection, request: ChatTurn, session: Session) -> tuple[str, str | None] | None:
+async def find_repository(tx: AsyncConnection, request: ChatTurn, session: Session) -> Place | None:
     """`(repository, branch)` as a person named them last: in the request, in the session, where the service runs, or the only project."""
     branch = _text(request, "branch")
-    if named := _text(request, "repo") or _text(request, "workspace_path"):
-        return named, branch
+    if named := named_place(request):
+        return named
     if project := await own_project(tx, request):
         return project.repo, branch or project.default_branch
     if remembered := session.context.get("repo"):

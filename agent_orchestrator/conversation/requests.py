@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from agent_orchestrator.conversation.draft import DETAILS, REPOSITORY, Draft
 from agent_orchestrator.conversation.repository import find_repository, named_by_answer
 from agent_orchestrator.conversation.state import Handles, TurnState
 from shared.errors import RepositoryError
-from shared.forge.port import RepositoryInfo
 from shared.intent.general import is_injection
 from shared.intent.port import Intent, Recognition
 from shared.intent.text import read_text
-from shared.recipes.port import MissingSlot, RecipeMatch
+from shared.recipes.port import MissingSlot, RecipeBook, RecipeMatch
 from shared.recipes.repository_config import RepositoryConfig
 from shared.store import projects
 from shared.types import Json
 
+_PARSED = 4_000
+_MATERIAL = re.compile(r"^[ \t]{0,3}(?:```|~~~|diff --git |--- \S|@@ -)", re.MULTILINE)
 _BESIDE_THE_QUESTION = (Intent.STATUS_QUERY, Intent.CANCEL_MODIFY)
 
 
@@ -25,12 +27,18 @@ async def read_request(state: TurnState, handles: Handles) -> TurnState | None:
     found, open_draft = state["recognition"], state["draft"]
     if is_injection(read_text(state["text"])):
         return None
-    match = handles.recipes.parse(state["text"], state.get("config"))
+    match = parse_request(handles.recipes, state["text"], state.get("config"))
     if _is_new_request(match, found, open_draft):
         return await _complete(_with_place(state, _new_draft(state)), handles)
     if open_draft is None or found.intent in _BESIDE_THE_QUESTION or (found.intent is Intent.GENERAL_QUERY and found.confidence >= 0.9):
         return None
     return await _continue(state, open_draft, handles)
+
+
+def parse_request(recipes: RecipeBook, text: str, config: RepositoryConfig | None) -> RecipeMatch | None:
+    """What a request asks of the recipes. Of a long one the beginning counts, unless it carries a block or a diff to work with."""
+    is_whole = len(text) <= _PARSED or _MATERIAL.search(text)
+    return recipes.parse(text if is_whole else text[:_PARSED], config)
 
 
 def _is_new_request(match: RecipeMatch | None, found: Recognition, open_draft: Draft | None) -> bool:
@@ -78,15 +86,14 @@ async def _continue(state: TurnState, draft: Draft, handles: Handles) -> TurnSta
 async def _take_repository(state: TurnState, draft: Draft, handles: Handles) -> TurnState:
     name = await named_by_answer(handles.tx, state["request"].user_id, state["text"])
     try:
-        repository = await handles.forge.inspect(name)
+        found = handles.places.get((name, None))
     except RepositoryError as error:
         asked = MissingSlot(
             REPOSITORY, f"{error.message} Which repository do you mean? {error.next_step}".strip(), draft.missing[0].suggestions
         )
         return {**state, "draft": replace(draft, missing=(asked, *draft.missing[1:])), "route": "clarify"}
-    config = await handles.configs.read(handles.forge, repository)
     filled = replace(draft, missing=draft.missing[1:])
-    return await _complete({**state, "draft": filled, "repository": repository, "config": config}, handles)
+    return await _complete({**state, "draft": filled, "repository": found.repository, "config": found.config}, handles)
 
 
 async def _complete(state: TurnState, handles: Handles, *, details_asked: bool = False) -> TurnState:
@@ -108,13 +115,13 @@ async def _complete(state: TurnState, handles: Handles, *, details_asked: bool =
 
 
 def _by_recipe(draft: Draft, handles: Handles, config: RepositoryConfig | None) -> Draft:
-    match = handles.recipes.parse(draft.text, config)
+    match = parse_request(handles.recipes, draft.text, config)
     return draft if match is None else draft.with_match(match)
 
 
 def _recheck(draft: Draft, handles: Handles, config: RepositoryConfig | None) -> Draft:
     """A recipe that was read before the repository was known may lack something that only its configuration tells."""
-    match = handles.recipes.parse(draft.text, config)
+    match = parse_request(handles.recipes, draft.text, config)
     if match is None or match.recipe != draft.recipe:
         return draft
     if match.slots.get("unconfigured"):
@@ -135,8 +142,8 @@ async def locate(state: TurnState, handles: Handles) -> TurnState:
     place = await find_repository(handles.tx, state["request"], state["session"])
     if place is None:
         return state
-    repository: RepositoryInfo = await handles.forge.inspect(*place)
-    return {**state, "repository": repository, "config": await handles.configs.read(handles.forge, repository)}
+    found = handles.places.get(place)
+    return {**state, "repository": found.repository, "config": found.config}
 
 
 async def _repository_question(handles: Handles, state: TurnState) -> MissingSlot:

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, cast
 
 from agent_orchestrator.conversation.graph import build_conversation_graph
 from agent_orchestrator.conversation.memory import answer_metadata
-from agent_orchestrator.conversation.repository import RepositoryConfigs
+from agent_orchestrator.conversation.repository import NotLookedAtError, Places, RepositoryConfigs, named_place
 from agent_orchestrator.conversation.state import Handles, TurnState, TurnTransaction
 from agent_orchestrator.conversation.turn import ChatAnswer, ChatTurn, check_session_id, read_message
+from shared.errors import ConflictError
+from shared.intent.port import Intent
+from shared.intent.rules import recognise
 
 if TYPE_CHECKING:
     from agent_orchestrator.approvals.service import ApprovalService
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
     from agent_orchestrator.tasks.service import TaskService
 
 __all__ = ["ChatAnswer", "ChatTurn", "Conversation"]
+
+_MOST_PLACES = 5
 
 
 class Conversation:
@@ -37,9 +42,7 @@ class Conversation:
         text = read_message(request.message)
         if request.session_id is not None:
             check_session_id(request.session_id)
-        async with TurnTransaction(self._resources.database) as transaction:
-            start: TurnState = {"request": request, "text": text}
-            state = cast(TurnState, await self._graph.ainvoke(start, context=self._handles(transaction)))
+        state = await self._run({"request": request, "text": text})
         reply = state["reply"]
         return ChatAnswer(
             message=reply.message,
@@ -50,14 +53,26 @@ class Conversation:
             metadata=answer_metadata(state),
         )
 
-    def _handles(self, transaction: TurnTransaction) -> Handles:
+    async def _run(self, start: TurnState) -> TurnState:
+        """Run the graph. Repositories are looked at while no transaction is open; a turn that lacks one begins again with it."""
+        places = Places(self._resources.forge, self._configs)
+        if (named := named_place(start["request"])) and recognise(start["text"]).intent is Intent.TASK_SUBMISSION:
+            await places.look(named)
+        for _ in range(_MOST_PLACES):
+            try:
+                async with TurnTransaction(self._resources.database) as transaction:
+                    return cast(TurnState, await self._graph.ainvoke(start, context=self._handles(transaction, places)))
+            except NotLookedAtError as missing:
+                await places.look(missing.place)
+        raise ConflictError("This conversation changes too fast to be answered.", "Send the message again.")
+
+    def _handles(self, transaction: TurnTransaction, places: Places) -> Handles:
         resources = self._resources
         return Handles(
             turn=transaction,
             recogniser=resources.recogniser,
             recipes=resources.recipes,
-            forge=resources.forge,
-            configs=self._configs,
+            places=places,
             tasks=self._tasks,
             approvals=self._approvals,
             workflows=frozenset(resources.workflows.by_name),

@@ -11,10 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent_orchestrator.approvals.service import ApprovalService
 from agent_orchestrator.conversation.draft import Draft
-from agent_orchestrator.conversation.repository import RepositoryConfigs
+from agent_orchestrator.conversation.repository import Places
 from agent_orchestrator.conversation.turn import ChatTurn, Reply
 from agent_orchestrator.tasks.service import TaskService
-from shared.forge.port import Forge, RepositoryInfo
+from shared.forge.port import RepositoryInfo
 from shared.intent.port import Recogniser, Recognition, Turn
 from shared.recipes.port import RecipeBook
 from shared.recipes.repository_config import RepositoryConfig
@@ -60,8 +60,7 @@ class Handles:
     turn: TurnTransaction
     recogniser: Recogniser
     recipes: RecipeBook
-    forge: Forge
-    configs: RepositoryConfigs
+    places: Places
     tasks: TaskService
     approvals: ApprovalService
     workflows: frozenset[str]

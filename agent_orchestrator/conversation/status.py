@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from langgraph.runtime import Runtime
@@ -27,23 +28,29 @@ _WAITING = re.compile(r"\b(?:waiting|pending|approvals?)\b", re.IGNORECASE)
 
 
 async def status(state: TurnState, runtime: Runtime[Handles]) -> TurnState:
-    handles, user_id = runtime.context, state["request"].user_id
+    reply, draft = await _answer(state, runtime.context), state["draft"]
+    if draft is not None and draft.asked is not None:
+        reply = replace(reply, message=f"{reply.message}\nStill open: {draft.asked.question}")
+    return {**state, "reply": reply}
+
+
+async def _answer(state: TurnState, handles: Handles) -> Reply:
+    user_id = state["request"].user_id
     names = named_tasks(state)
     if names:
         found = [task for name in names for task in await tasks.find(handles.tx, name, user_id)]
-        reply = await _report(handles, found) if found else await _unknown(handles, user_id, names[0])
-        return {**state, "reply": reply}
+        return await _report(handles, found) if found else await _unknown(handles, user_id, names[0])
     if _WAITING.search(state["text"]):
         waiting, _ = await approvals.list_(handles.tx, user_id=user_id, status=ApprovalStatus.PENDING, limit=_LISTED)
-        return {**state, "reply": _waiting(waiting)}
+        return _waiting(waiting)
     if not _LIST.search(state["text"]):
         own, _ = await tasks.list_(handles.tx, user_id=user_id, session_id=state["session"].id, limit=1)
         if own:
-            return {**state, "reply": await _report(handles, own)}
+            return await _report(handles, own)
     latest, _ = await tasks.list_(handles.tx, user_id=user_id, limit=_LISTED)
     if len(latest) == 1:
-        return {**state, "reply": await _report(handles, latest)}
-    return {**state, "reply": Reply(list_tasks(latest), "status_query", suggestions=tuple(f"What's the status of {t.id}?" for t in latest))}
+        return await _report(handles, latest)
+    return Reply(list_tasks(latest), "status_query", suggestions=tuple(f"What's the status of {t.id}?" for t in latest))
 
 
 def named_tasks(state: TurnState) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import unicodedata
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -11,6 +11,7 @@ from shared.types import Json
 
 LONGEST_MESSAGE = 100_000
 LONGEST_SESSION_ID = 200
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 AnswerIntent = Literal["task_created", "clarification", "status_query", "approval_action", "task_updated", "general_query", "error"]
 
@@ -53,7 +54,7 @@ def read_message(message: str) -> str:
         raise InvalidRequestError(
             f"The message is longer than {LONGEST_MESSAGE:,} characters.", "Shorten it, or put the text into a file of the repository."
         )
-    clean = "".join(char for char in message if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cs")).strip()
+    clean = _CONTROL.sub("", message).strip()
     if not clean:
         raise InvalidRequestError("The message is empty.", "Say what should be done, or ask for help.")
     return clean

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import text
 
+from agent_orchestrator.conversation.requests import parse_request
 from shared.errors import InvalidRequestError, NotFoundError, RepositoryError
+from shared.forge.port import RepositoryInfo
 from shared.store import sessions, tasks
 from shared.types import ApprovalStatus, Gate, TaskStatus
 
@@ -197,3 +201,72 @@ async def test_turns_of_one_session_come_one_after_the_other(chat: Chat) -> None
 async def test_an_unreadable_configuration_leaves_the_task_to_say_so(chat: Chat, make_repo: Callable[..., Path]) -> None:
     answer = await chat.say("rename load_conf to load_config", repo=make_repo("broken", "commands: [\n"))
     assert answer.intent == "task_created"
+
+
+@pytest.mark.parametrize(
+    ("said", "intent"),
+    [
+        ("help", "general_query"),
+        ("what can you do?", "general_query"),
+        ("status", "status_query"),
+        ("what's the status?", "status_query"),
+        ("show my tasks", "status_query"),
+    ],
+)
+async def test_a_question_beside_the_open_one_leaves_it_open(chat: Chat, said: str, intent: str) -> None:
+    asked = await chat.say("rename load_conf")
+    assert asked.intent == "clarification"
+    beside = await chat.say(said)
+    assert beside.intent == intent
+    assert f"Still open: {asked.message}" in beside.message
+    assert (await chat.say("load_config")).intent == "task_created"
+
+
+async def test_a_single_word_may_be_the_name_that_was_asked_for(chat: Chat) -> None:
+    await chat.say("rename load_conf")
+    assert (await chat.say("options")).intent == "task_created"
+
+
+async def test_an_offered_answer_is_an_answer(chat: Chat, make_repo: Callable[..., Path]) -> None:
+    named = make_repo("named", "commands:\n  deploy:\n    run: [./deploy.sh]\n    targets: [status, help]\n")
+    assert (await chat.say("Deploy the service", repo=named)).suggestions == ["status", "help"]
+    assert (await chat.say("status", repo=named)).intent == "task_created"
+
+
+async def test_a_long_pasted_message_is_read_quickly(chat: Chat) -> None:
+    await chat.say("rename load_conf to load_config")
+    for pasted in ("rename load_conf to x " * 5000, "rename a b " * 9000, "a" * 99_000, "fix it\n```\n" + "x = 1 \n" * 14_000 + "```"):
+        started = time.perf_counter()
+        assert (await chat.say(pasted[:100_000], None)).intent in ("task_created", "clarification", "general_query")
+        assert time.perf_counter() - started < 2
+
+
+async def test_only_the_beginning_of_a_long_message_is_parsed() -> None:
+    padding = "word " * 1000
+    seen: list[int] = []
+
+    class Book:
+        def parse(self, text: str, config: object = None) -> None:
+            seen.append(len(text))
+
+    for pasted in (padding, f"{padding}\n```\nx\n```", f"{padding}\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n", "short"):
+        parse_request(Book(), pasted, None)  # type: ignore[arg-type]
+    assert seen[0] == 4000
+    assert seen[3] == 5
+    assert min(seen[1:3]) > 5000
+
+
+async def test_repositories_are_looked_at_while_no_transaction_is_open(chat: Chat) -> None:
+    database, real = chat.resources.database, chat.resources.forge.inspect
+    held: list[int] = []
+
+    async def watched(repo: str, branch: str | None = None) -> RepositoryInfo:
+        async with database.connection() as connection:
+            query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'"
+            held.append((await connection.execute(text(query))).scalar_one())
+        return await real(repo, branch)
+
+    chat.resources.forge.inspect = watched  # type: ignore[method-assign]
+    assert (await chat.say("rename load_conf to load_config")).intent == "task_created"
+    assert (await chat.say("rename load_conf to read_config", repo="")).intent == "task_created"
+    assert held == [0, 0]

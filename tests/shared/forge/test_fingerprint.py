@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from shared.errors import RepositoryError
-from shared.forge import fingerprint, local
+from shared.forge import fingerprint, local, objects, source
 from shared.forge.fingerprint import Fingerprint, Remembered
 from shared.forge.local import LocalForge
 
@@ -37,13 +37,13 @@ def repo(tmp_path: Path) -> Path:
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The git commands that were run."""
     commands: list[str] = []
-    real = local.source.run_git
+    real = source.run_git
 
     async def count(*args: object, **options: object) -> object:
         commands.append(str(args[0]))
-        return await real(*args, **options)  # type: ignore[arg-type]
+        return await real(*args, **options)
 
-    for module in (local, local.source, local.objects):
+    for module in (local, source, objects):
         monkeypatch.setattr(module, "run_git", count)
     return commands
 
