@@ -41,7 +41,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     async def count(*args: object, **options: object) -> object:
         commands.append(str(args[0]))
-        return await real(*args, **options)
+        return await real(*args, **options)  # type: ignore[arg-type]
 
     for module in (local, source, objects):
         monkeypatch.setattr(module, "run_git", count)
