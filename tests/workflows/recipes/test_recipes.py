@@ -87,6 +87,31 @@ async def test_rename_refuses_with_a_reason(repository: Repository) -> None:
     assert "`only_here`" in missing.next_step
 
 
+async def test_rename_prefers_a_misspelling_to_nothing_to_do(repository: Repository) -> None:
+    workspace = repository({"a.py": "def load_conf(): pass\ndef load_config(): pass\n"})
+    outcome = await planned(workspace, "rename load_cnf to load_config")
+    assert isinstance(outcome, NotApplicable)
+    assert "`load_conf`" in outcome.next_step
+    assert isinstance(await planned(workspace, "rename read_settings to load_config"), NothingToDo)
+
+
+async def test_rename_follows_entry_points(repository: Repository) -> None:
+    workspace = repository(
+        {
+            "src/pkg/cli.py": "def main(): pass\n",
+            "src/pkg/__init__.py": "from pkg.cli import main\n",
+            "src/other/cli.py": "def mains(): pass\n",
+            "pyproject.toml": "[project.scripts]\r\npkg = 'pkg.cli:main' # main\r\nshort = 'pkg:main'\r\nno = 'other.cli:main'\r\n",
+            "setup.cfg": "[options.entry_points]\nconsole_scripts =\n    pkg = pkg.cli:main\n    x = pkg.cli:main_loop\n",
+        }
+    )
+    await done(workspace, "rename src/pkg/cli.py:main to start")
+    assert await workspace.read("pyproject.toml") == (
+        b"[project.scripts]\r\npkg = 'pkg.cli:start' # main\r\nshort = 'pkg:start'\r\nno = 'other.cli:main'\r\n"
+    )
+    assert (await workspace.read("setup.cfg")).endswith(b"pkg = pkg.cli:start\n    x = pkg.cli:main_loop\n")
+
+
 async def test_lint_format_and_modernise_reach_a_fixed_point(repository: Repository) -> None:
     source = "import sys\nimport os\nfrom typing import Optional\ndef f(x: Optional[int]):\n    return os.sep,undefined\n"
     workspace = repository({"a.py": source, "vendor/b.py": source, ".persevere.yml": "never_touch: [vendor/]\n"})

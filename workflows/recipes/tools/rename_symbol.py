@@ -101,14 +101,16 @@ def rename(request: dict[str, Any]) -> dict[str, Any]:
     check_taken(sources, places, target, new)
     outputs = {path: sources[path].replaced(offsets, old, new) for path, offsets in sorted(places.items()) if offsets}
     check_compiles(sources, outputs)
+    entries = entry_points(files, set(places), target, old, new)
+    outputs.update({path: data for path, (data, _) in entries.items()})
     if request["write"]:
         for path, data in outputs.items():
             Path(path).write_bytes(data)
-    notes = remaining(files, sources, places, old, unreadable, unsure)
+    notes = remaining([path for path in files if path not in entries], sources, places, old, unreadable, unsure)
     return {
         "status": "ok",
         "files": list(outputs),
-        "occurrences": sum(len(offsets) for offsets in places.values()),
+        "occurrences": sum(len(offsets) for offsets in places.values()) + sum(number for _, number in entries.values()),
         "what": f"the {target.kind} `{target.qualified}` of `{target.path}`",
         "unsure": unsure,
         "notes": notes,
@@ -186,17 +188,19 @@ def missing(
     sources: dict[str, Source], files: list[str], scope: str, old: str, new: str, request: dict[str, Any], everything: list[Definition]
 ) -> Refused:
     where = f" in `{request['path']}`" if request.get("path") else f" in `{scope}`" if scope else ""
-    again, _ = load(files, new)
+    binds = re.compile(rb"(?:def|class)[ \t]+" + new.encode() + rb"\b|\b" + new.encode() + rb"[ \t]*[:=,)]")
+    again, _ = load([path for path in files if path.endswith((".py", ".pyi")) and binds.search(Path(path).read_bytes())], new)
     named = [each for source in again.values() if source.tree for each in definitions(source.path, source.tree, source.lines, new)]
     named = [each for each in named if fits(each, scope, request.get("path"), request.get("kind")) and not each.local]
-    if named and not [each for each in everything if not each.local]:
+    close = closest(files, old)
+    alike = [name for name in close if name != new and difflib.SequenceMatcher(None, name, old).ratio() >= 0.85]
+    if named and not alike and not [each for each in everything if not each.local]:
         return Refused("already", f"It is already named `{new}` ({named[0].path}, line {named[0].line}) and no `{old}` is defined{where}.")
     if everything:
         places = ", ".join(f"`{each.path}:{each.qualified}` ({each.kind})" for each in everything[:6])
         return Refused(
             "not_found", f"There is no {request.get('kind') or 'symbol'} `{old}`{where}; it is defined as {places}.", "Name one of these."
         )
-    close = closest(files, old)
     hint = f"Did you mean {' or '.join(f'`{name}`' for name in close)}?" if close else "Check the spelling; names are case-sensitive."
     return Refused("not_found", f"No function, class, method or variable named `{old}` is defined{where or ' in this repository'}.", hint)
 
@@ -283,6 +287,25 @@ def extra_strings(
         if path in touched and not target.scope and source.tree:
             for constant in exported_strings(source.tree, old):
                 found.setdefault(path, set()).update(last_word(source, constant, old))
+    return found
+
+
+def entry_points(files: list[str], touched: set[str], target: Definition, old: str, new: str) -> dict[str, tuple[bytes, int]]:
+    """New bytes and number of changes of the packaging files that name the symbol as `package.module:name`."""
+    from workflows.recipes.tools.rope_project import module_names, source_folders
+
+    if target.local or target.kind == "argument":
+        return {}
+    folders = source_folders([path for path in files if path.endswith((".py", ".pyi"))])
+    modules = sorted({name for path in touched | {target.path} for name in module_names(path, folders)})
+    scope = re.escape(target.scope + "." if target.scope else "")
+    pattern = re.compile(rf"(?<![\w.])((?:{'|'.join(map(re.escape, modules))}):{scope}){re.escape(old)}(?!\w)".encode())
+    found = {}
+    for path in files:
+        if os.path.basename(path) in ("pyproject.toml", "setup.cfg", "setup.py", "entry_points.txt"):
+            data, number = pattern.subn(lambda match: match.group(1) + new.encode(), Path(path).read_bytes())
+            if number:
+                found[path] = (data, number)
     return found
 
 
