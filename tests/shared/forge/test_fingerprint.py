@@ -10,6 +10,7 @@ import pytest
 
 from shared.errors import RepositoryError
 from shared.forge import fingerprint, local, objects, source
+from shared.forge.git import run_git
 from shared.forge.fingerprint import Fingerprint, Remembered
 from shared.forge.local import LocalForge
 
@@ -37,7 +38,7 @@ def repo(tmp_path: Path) -> Path:
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The git commands that were run."""
     commands: list[str] = []
-    real = source.run_git
+    real = run_git
 
     async def count(*args: object, **options: object) -> object:
         commands.append(str(args[0]))
