@@ -41,7 +41,7 @@ def run_command(
     from shared.errors import PersevereError, SettingsError
 
     try:
-        code = _serve(work) if own_signals else asyncio.run(_until_signal(work))
+        code = asyncio.run(work() if own_signals else _until_signal(work))
     except KeyboardInterrupt:
         if resumable:
             typer.echo("\nInterrupted. `persevere resume` goes on where it stopped.", err=True)
@@ -50,18 +50,6 @@ def run_command(
         show_error(error, as_json=as_json)
         code = USAGE if isinstance(error, SettingsError) else FAILED
     raise typer.Exit(code)
-
-
-def _serve(work: Callable[[], Coroutine[Any, Any, int]]) -> int:
-    """Run on the fast loop where there is one."""
-    import asyncio
-
-    try:
-        from uvloop import new_event_loop
-    except ImportError:
-        return asyncio.run(work())
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        return runner.run(work())
 
 
 async def _until_signal(work: Callable[[], Coroutine[Any, Any, int]]) -> int:
