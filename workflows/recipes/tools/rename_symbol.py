@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import ast
 import difflib
+import gc
 import json
 import os
 import re
 import sys
 import warnings
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +76,10 @@ class Source:
         self.text, self.encoding = decode(self.data)
         self.plain = self.text.removeprefix(BOM).replace("\r\n", "\n").replace("\r", "\n")
         self.lines = self.plain.split("\n")
-        self.tree = parse(self.plain)
+
+    @cached_property
+    def tree(self) -> ast.Module | None:
+        return parse(self.plain)
 
     def offset(self, line: int, column: int) -> int:
         return sum(len(text) + 1 for text in self.lines[: line - 1]) + column
@@ -138,7 +143,13 @@ def choose(
     sources: dict[str, Source], files: list[str], scope: str, old: str, new: str, request: dict[str, Any]
 ) -> tuple[Definition, list[Definition]]:
     """The definition meant, and every other definition of the same name in the repository."""
-    everything = [found for source in sources.values() if source.tree for found in definitions(source.path, source.tree, source.lines, old)]
+    bound = re.compile(rf"(?:def|class|for|as|lambda)\s[^\n]*?\b{old}\b|\b{old}\s*(?:[,:=)\]#\\]|[-+*/%&|^@<>]+=|in\b)|[*,(\[]\s*{old}\b")
+    everything = [
+        found
+        for source in sources.values()
+        if bound.search(source.plain) and source.tree
+        for found in definitions(source.path, source.tree, source.lines, old)
+    ]
     found = [each for each in everything if fits(each, scope, request.get("path"), request.get("kind"))]
     found = [each for each in found if not each.local] or found
     if not found:
@@ -281,7 +292,10 @@ def extra_strings(
         for sign in (".", ":")
     }
     for path, source in sources.items():
-        for node in ast.walk(source.tree) if source.tree else ():
+        mentions = any(name in source.plain for name in dotted)
+        if not mentions and "__all__" not in source.plain:
+            continue
+        for node in ast.walk(source.tree) if source.tree and mentions else ():
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in dotted:
                 found.setdefault(path, set()).update(last_word(source, node, old))
         if path in touched and not target.scope and source.tree:
@@ -377,6 +391,7 @@ def main() -> None:
 
     warnings.simplefilter("ignore")
     quiet()
+    gc.set_threshold(200_000, 50, 100)  # syntax trees stay until the end: looking through them again and again frees nothing
     request = json.load(sys.stdin)
     try:
         outcome = rename(request)
