@@ -10,8 +10,8 @@ import pytest
 
 from shared.errors import RepositoryError
 from shared.forge import fingerprint, local, objects, source
-from shared.forge.git import run_git
 from shared.forge.fingerprint import Fingerprint, Remembered
+from shared.forge.git import run_git
 from shared.forge.local import LocalForge
 
 SETTLED_S = 0.15
