@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import ValidationError
 
+from shared import metrics
 from shared.errors import ConflictError, InvalidRequestError, NotFoundError
 from shared.events import store as events_store
 from shared.store import approvals, audit, runs, tasks
@@ -72,6 +73,7 @@ class ApprovalService:
                 subject=approval_id,
                 data={"gate": approval.gate.value, "revision": revision, "content_sha256": approval.content_sha256, "comment": comment},
             )
+        metrics.approval_decided(approval.gate, decision, (utcnow() - approval.created_at).total_seconds())
         return decided
 
 

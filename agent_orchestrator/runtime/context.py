@@ -48,6 +48,7 @@ async def build_context(resources: Resources, lease: Lease, task: Task) -> Super
     config = parse_repository_config(await resources.forge.read_file(task.repo, task.base_commit, FILE_NAME))
     provider = await resources.sandbox()
     workflow = resources.workflows.get(task.workflow)
+    journal = FencedJournal(lease, resources.artifacts)
     return SupervisorContext(
         task=task,
         config=config,
@@ -62,14 +63,14 @@ async def build_context(resources: Resources, lease: Lease, task: Task) -> Super
             root=_fresh_root(resources.settings.data_dir, task.id, lease.epoch),
         ),
         forge=resources.forge,
-        journal=FencedJournal(lease, resources.artifacts),
+        journal=journal,
         effects=FencedEffects(lease),
         pull_requests=LocalPullRequests(lease, resources.settings.base_url, task.id),
         limits=workflow.limits.model_dump(),
         environments=resources.settings.data_dir / "environments",
         model=resources.settings.model,
         workflow=workflow,
-        gates=GateKeeper(lease, resources.policy, resources.settings.approval_ttl),
+        gates=GateKeeper(lease, resources.policy, resources.settings.approval_ttl, journal.pause),
         isolated=provider.isolated,
     )
 

@@ -8,6 +8,7 @@ import sqlalchemy.exc
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent_orchestrator.runtime.lease import Lease
+from shared import metrics
 from shared.errors import PersevereError, TaskFailedError, UnavailableError
 from shared.events import store as events_store
 from shared.store import approvals, audit, runs, tasks
@@ -95,3 +96,5 @@ async def _end(tx: AsyncConnection, task_id: str, status: TaskStatus, outcome: s
     await audit.append(
         tx, actor="runtime", action=f"task.{status.value}", task_id=task_id, subject=task_id, data={"outcome": outcome, "error": shown}
     )
+    if task is not None:
+        metrics.task_reached(task.workflow, status)

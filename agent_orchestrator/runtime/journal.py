@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from pydantic import BaseModel
 
 from agent_orchestrator.runtime.lease import Lease
+from shared import metrics
 from shared.artifacts.files import FileArtifacts
 from shared.effects import ledger
 from shared.events import store as events_store
@@ -21,7 +23,7 @@ class FencedJournal:
 
     def __init__(self, lease: Lease, artifacts: FileArtifacts) -> None:
         self._lease, self._artifacts = lease, artifacts
-        self._status: TaskStatus | None = None
+        self._stage: tuple[Stage, float] | None = None
 
     async def log(self, stage: Stage, message: str, level: str = "info") -> None:
         await self.event(stage, "log", {"level": level, "message": message})
@@ -51,9 +53,28 @@ class FencedJournal:
             happened.append(("log", {"level": "info", "message": details}))
         happened.extend(events or [])
         async with self._lease.transaction() as tx:
-            await tasks.update(tx, self._lease.task_id, stage=stage, **fields)
+            task = await tasks.update(tx, self._lease.task_id, stage=stage, **fields)
             if happened:
                 await events_store.append(tx, self._lease.task_id, stage, happened)
+        self._count(stage, task.workflow, status)
+
+    def _count(self, stage: Stage, workflow: str, status: TaskStatus | None) -> None:
+        """A stage ends where the next begins, or with the task; time between two runs is not counted."""
+        now = time.monotonic()
+        ends = status is not None and status.is_final
+        if self._stage is not None and (ends or self._stage[0] is not stage):
+            metrics.stage_finished(self._stage[0], now - self._stage[1])
+            self._stage = None
+        if self._stage is None and not ends:
+            self._stage = (stage, now)
+        if status is not None:
+            metrics.task_reached(workflow, status)
+
+    def pause(self) -> None:
+        """The work stops here for a person: the stage is over, and the time of waiting is not its own."""
+        if self._stage is not None:
+            metrics.stage_finished(self._stage[0], time.monotonic() - self._stage[1])
+            self._stage = None
 
     async def save_artifact(self, name: str, data: bytes, media_type: str = "text/plain") -> str:
         async with self._lease.transaction() as tx:

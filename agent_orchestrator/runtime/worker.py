@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from agent_orchestrator.runtime.endings import expire_due
 from agent_orchestrator.runtime.host import is_gone
+from shared import metrics
 from shared.jobs.queue import INTERACTIVE
 from shared.jobs.worker import JobWorker, open_worker
 from shared.store import runs
@@ -44,7 +45,9 @@ async def open_run_worker(resources: Resources) -> AsyncIterator[JobWorker]:
         executor = RunExecutor(resources, pool)
         resources.jobs.serve(executor.execute)
         await reclaim_from_dead(resources)
-        async with open_worker(resources.jobs, resources.database.conninfo, concurrency=concurrency) as worker:
+        async with open_worker(
+            resources.jobs, resources.database.conninfo, concurrency=concurrency, on_reclaimed=metrics.run_reclaimed
+        ) as worker:
             expiry = asyncio.create_task(_expire(resources), name="persevere-expiry")
             try:
                 yield worker
@@ -61,6 +64,7 @@ async def reclaim_from_dead(resources: Resources) -> int:
             if not is_gone(run.worker_host, run.worker):
                 continue
             count += 1
+            metrics.run_reclaimed()
             await tx.execute(_GIVE_BACK, {"lock": run.task_id})
             await resources.jobs.enqueue(tx, run.task_id, priority=INTERACTIVE)
     return count

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from functools import lru_cache
 from pathlib import Path
 
+from shared import metrics
 from shared.errors import InvalidRequestError
 from shared.forge.port import Checkout, Diff, Forge
 from shared.recipes.repository_config import RepositoryConfig
@@ -65,9 +66,11 @@ class TaskWorkspaces:
                 limits=self._limits,
             )
             sandbox = await self._provider.open(spec)
+            metrics.sandbox_opened(self._provider.name)
             yield SandboxedWorkspace(checkout, sandbox, self._forge, self._repo, self._config)
         finally:
             if sandbox is not None:
+                metrics.sandbox_closed(self._provider.name)
                 await sandbox.aclose()
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
 from agent_orchestrator.runtime.lease import Lease
+from shared import metrics
 from shared.approvals.policy import ApprovalPolicy
 from shared.events import store as events_store
 from shared.store import approvals, audit, tasks
@@ -19,6 +21,7 @@ class GateKeeper:
     lease: Lease
     policy: ApprovalPolicy
     ttl_s: int
+    on_ask: Callable[[], None] = lambda: None
 
     async def pass_or_ask(
         self,
@@ -61,7 +64,7 @@ class GateKeeper:
                     subject=approval_id,
                     data={"gate": gate.value, "revision": revision, "content_sha256": content_sha256, "rule": rule},
                 )
-                await tasks.update(tx, task_id, stage=Stage.REVIEW, status=status, waiting_for=f"approval of the {gate.value}")
+                task = await tasks.update(tx, task_id, stage=Stage.REVIEW, status=status, waiting_for=f"approval of the {gate.value}")
                 await events_store.append(
                     tx,
                     task_id,
@@ -71,6 +74,8 @@ class GateKeeper:
                         ("approval_required", {"approval": approval.model_dump(mode="json")}),
                     ],
                 )
+                metrics.task_reached(task.workflow, status)
+        self.on_ask()
         return {"approval_id": approval.id, "gate": gate.value, "content_sha256": content_sha256}
 
     def _approval(

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 import psycopg
@@ -59,8 +59,13 @@ class JobWorker:
 
 
 @contextlib.asynccontextmanager
-async def open_worker(queue: JobQueue, conninfo: str, *, concurrency: int, drain_s: float = 10.0) -> AsyncIterator[JobWorker]:
-    """Serve runs until the context ends; then let running ones finish for `drain_s` seconds and hand the others over."""
+async def open_worker(
+    queue: JobQueue, conninfo: str, *, concurrency: int, drain_s: float = 10.0, on_reclaimed: Callable[[], None] = lambda: None
+) -> AsyncIterator[JobWorker]:
+    """Serve runs until the context ends; then let running ones finish for `drain_s` seconds and hand the others over.
+
+    `on_reclaimed` is called for every job taken from a dead worker.
+    """
     async with queue.app.open_async():
         worker = Worker(
             queue.app,
@@ -75,7 +80,7 @@ async def open_worker(queue: JobQueue, conninfo: str, *, concurrency: int, drain
         heartbeat = Heartbeat(conninfo, worker)
         stopping = asyncio.Event()
         running = JobWorker(worker, asyncio.create_task(_serve(worker, stopping), name="persevere-worker"))
-        reaper = asyncio.create_task(_reap(queue, running), name="persevere-reaper")
+        reaper = asyncio.create_task(_reap(queue, running, on_reclaimed), name="persevere-reaper")
         heartbeat.start()
         try:
             yield running
@@ -99,7 +104,7 @@ async def _serve(worker: Worker, stopping: asyncio.Event) -> None:
             await asyncio.wait_for(stopping.wait(), 1.0)
 
 
-async def _reap(queue: JobQueue, running: JobWorker) -> None:
+async def _reap(queue: JobQueue, running: JobWorker, on_reclaimed: Callable[[], None]) -> None:
     """Every 2 s give the jobs of dead workers back, except right after an outage, when live workers look dead too."""
     quiet_until = time.monotonic()
     while True:
@@ -108,6 +113,7 @@ async def _reap(queue: JobQueue, running: JobWorker) -> None:
                 for job in await queue.app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_AFTER_S, queue=RUN_QUEUE):
                     await queue.app.job_manager.retry_job(job)
                     running.reclaimed += 1
+                    on_reclaimed()
         except Exception as exc:
             log.warning("reaper: %s", type(exc).__name__)
             quiet_until = time.monotonic() + STALLED_AFTER_S
