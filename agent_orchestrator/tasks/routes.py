@@ -73,17 +73,25 @@ async def cancel_task(task_id: str, given: Given) -> TaskView:
 
 
 @router.post("/tasks/{task_id}/retry", response_model=TaskView, responses=problems(404, 409, *BODY))
-async def retry_task(task_id: str, given: Given, body: RetryRequest | None = None) -> TaskView:
+async def retry_task(request: Request, task_id: str, given: Given, body: RetryRequest | None = None) -> Response:
     """Try a task that ended badly again, from the stage that failed."""
     await given.tasks.get(task_id, given.user_id)
-    return await _view(given, await given.tasks.retry(task_id, given.user_id, body.hint if body else None))
+
+    async def work() -> TaskView:
+        return await _view(given, await given.tasks.retry(task_id, given.user_id, body.hint if body else None))
+
+    return await once(request, given.resources.database, given.user_id, 200, work)
 
 
 @router.post("/tasks/{task_id}/messages", response_model=TaskView, responses=problems(404, 409, *BODY))
-async def tell_task(task_id: str, body: MessageToTask, given: Given) -> TaskView:
+async def tell_task(request: Request, task_id: str, body: MessageToTask, given: Given) -> Response:
     """Tell a running task something."""
     await given.tasks.get(task_id, given.user_id)
-    return await _view(given, await given.tasks.message(task_id, given.user_id, body.message))
+
+    async def work() -> TaskView:
+        return await _view(given, await given.tasks.message(task_id, given.user_id, body.message))
+
+    return await once(request, given.resources.database, given.user_id, 200, work)
 
 
 async def _view(given: Services, task: Task) -> TaskView:

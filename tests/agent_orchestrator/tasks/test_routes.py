@@ -162,3 +162,13 @@ async def test_the_diff_as_text_and_as_json(resources: Resources, running: Runni
     assert page.headers["content-disposition"] == "attachment"
     assert "sandbox" in page.headers["content-security-policy"]
     assert [item["name"] for item in names] == ["change.patch", "page.html"]
+
+
+async def test_a_repeated_message_to_a_task_is_told_once(resources: Resources, running: Running, task: Task) -> None:
+    async with running.client() as client:
+        path, headers = f"/tasks/{task.id}/messages", {"Idempotency-Key": "told"}
+        first = await client.post(path, json={"message": "keep the old name"}, headers=headers)
+        again = await client.post(path, json={"message": "keep the old name"}, headers=headers)
+        other = await client.post(path, json={"message": "something else"}, headers=headers)
+    assert (first.status_code, again.json(), other.status_code) == (200, first.json(), 422)
+    assert len(await resources.feed.read(task.id, 0, 10)) == 1
