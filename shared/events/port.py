@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from shared.store.records import Event
@@ -14,7 +14,7 @@ class EventFeed(Protocol):
     async def read(self, task_id: str, after: int = 0, limit: int = 1000) -> list[Event]:
         """Stored events with `seq > after`, in order."""
 
-    def follow(self, task_id: str, after: int = 0) -> AsyncIterator[Event]:
+    def follow(self, task_id: str, after: int = 0) -> AsyncGenerator[Event, None]:
         """Every event with `seq > after`: the stored ones, then each new one, without a gap or a repeat.
 
         Ends after `task_completed`, unless a retry has appended to it. The caller closes it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import psycopg
@@ -72,7 +72,7 @@ class PostgresEventFeed:
         async with self._database.connection() as tx:
             return await read(tx, task_id, after, limit)
 
-    async def follow(self, task_id: str, after: int = 0) -> AsyncIterator[Event]:
+    async def follow(self, task_id: str, after: int = 0) -> AsyncGenerator[Event, None]:
         """Every event with `seq > after`; ends after the last one stored is `task_completed`, or when the feed is closed."""
         news = asyncio.Event()
         self._followers.setdefault(task_id, set()).add(news)
