@@ -18,7 +18,7 @@ def main() -> None:
         shutil.copytree(ROOT / "support" / "examples" / "weather", repository, ignore=shutil.ignore_patterns("__pycache__"))
         for arguments in (["init", "-q", "-b", "main"], ["add", "-A"], ["-c", "user.name=B", "-c", "user.email=b@l", "commit", "-qm", "b"]):
             subprocess.run(["git", *arguments], cwd=repository, check=True)
-        command = [PERSEVERE, "chat", "rename load_conf to load_config", "--repo", str(repository), "--yes", "--json"]
+        command = [str(PERSEVERE), "chat", "rename load_conf to load_config", "--repo", str(repository), "--yes", "--json"]
         out = subprocess.run(command, env=environment(data / "d"), capture_output=True, text=True, check=True).stdout
     events = [event for line in out.splitlines() if "seq" in (event := json.loads(line))]
     times = [datetime.fromisoformat(event["timestamp"]).timestamp() for event in events]
