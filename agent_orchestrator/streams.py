@@ -11,6 +11,7 @@ from typing import Any
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from shared import metrics
+from shared.background import end_task
 from shared.events.port import EventFeed
 from shared.store.records import Event
 
@@ -39,9 +40,8 @@ class Streams:
                     await asyncio.wait({step, stop}, return_when=asyncio.FIRST_COMPLETED)
                 finally:
                     if not step.done():
-                        step.cancel()
-                        await asyncio.wait({step})
-                if step.cancelled():
+                        await end_task(step)
+                if self.stopping.is_set():
                     return
                 event = step.result()
                 if event is None:

@@ -21,7 +21,7 @@ from shared.store.embedded import open_embedded_postgres
 from shared.store.migrate import upgrade
 
 _TEMPLATE = "persevere"
-_FAST = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n"
+_FAST = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\nautovacuum = off\n"
 
 
 @contextmanager

@@ -93,6 +93,9 @@ class RunExecutor:
         except FencedError:
             raise
         except Exception as exc:
+            if await self._cancel_is_requested(task.id):
+                await cancel_now(lease, "cancelled")
+                return
             error = error_of(exc)
             if error is None:
                 raise

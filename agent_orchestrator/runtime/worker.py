@@ -13,6 +13,7 @@ from sqlalchemy import text
 from agent_orchestrator.runtime.endings import expire_due
 from agent_orchestrator.runtime.host import is_gone
 from shared import metrics
+from shared.background import end_task
 from shared.jobs.queue import INTERACTIVE
 from shared.jobs.worker import JobWorker, open_worker
 from shared.store import runs
@@ -52,8 +53,7 @@ async def open_run_worker(resources: Resources) -> AsyncIterator[JobWorker]:
             try:
                 yield worker
             finally:
-                expiry.cancel()
-                await asyncio.gather(expiry, return_exceptions=True)
+                await end_task(expiry)
 
 
 async def reclaim_from_dead(resources: Resources) -> int:

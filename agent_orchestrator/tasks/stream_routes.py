@@ -13,6 +13,7 @@ from agent_orchestrator.dependencies import Given, Services
 from agent_orchestrator.errors import of_error, problem_response, problems
 from agent_orchestrator.streams import sse_events, sse_response
 from agent_orchestrator.tasks.schemas import EventList
+from shared.background import end_task
 from shared.errors import InvalidRequestError, NotFoundError
 
 router = APIRouter(tags=["tasks"])
@@ -71,8 +72,7 @@ async def task_socket(socket: WebSocket, task_id: str, given: Given, after: Anno
     finally:
         ended = sending.done() and not sending.cancelled() and sending.exception() is None
         for task in (sending, leaving):
-            task.cancel()
-        await asyncio.gather(sending, leaving, return_exceptions=True)
+            await end_task(task)
     if ended:
         await socket.close(1012 if given.streams.stopping.is_set() else 1000)
 

@@ -13,6 +13,7 @@ from sqlalchemy import insert as insert_into
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.background import end_task
 from shared.errors import NotFoundError, UnavailableError
 from shared.store.database import Database
 from shared.store.records import Event
@@ -158,7 +159,4 @@ async def open_event_feed(database: Database) -> AsyncIterator[PostgresEventFeed
         yield feed
     finally:
         feed.close()
-        listening.cancel()
-        await asyncio.wait([listening])
-        if not listening.cancelled():
-            listening.exception()
+        await end_task(listening)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import psycopg
 from procrastinate.worker import Worker
 
+from shared.background import end_task
 from shared.jobs.queue import RUN_QUEUE, JobQueue
 
 log = logging.getLogger(__name__)
@@ -85,12 +86,18 @@ async def open_worker(
         try:
             yield running
         finally:
-            reaper.cancel()
+            await end_task(reaper)
             stopping.set()
-            worker.stop()  # type: ignore[no-untyped-call]
-            await asyncio.gather(reaper, running.loop_task, return_exceptions=True)
+            await _stop(running)
             heartbeat.stop()
             await asyncio.to_thread(heartbeat.join, 5.0)
+
+
+async def _stop(running: JobWorker) -> None:
+    """Ask until it stops: a worker that is just starting forgets what it was asked before."""
+    while not running.loop_task.done():
+        running.worker.stop()  # type: ignore[no-untyped-call]
+        await asyncio.wait([running.loop_task], timeout=0.2)
 
 
 async def _serve(worker: Worker, stopping: asyncio.Event) -> None:

