@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import Any
 
+from langgraph.config import get_config
 from pydantic import BaseModel
 
 from agent_orchestrator.runtime.lease import Lease
@@ -12,10 +14,25 @@ from shared import metrics
 from shared.artifacts.files import FileArtifacts
 from shared.effects import ledger
 from shared.events import store as events_store
-from shared.store import tasks
+from shared.store import marks, tasks
 from shared.types import ErrorInfo, Json, Plan, Stage, TaskStatus, TestResults
 
 _TYPED: dict[str, type[BaseModel]] = {"plan": Plan, "test_results": TestResults, "error": ErrorInfo}
+
+
+class StepMarks:
+    """Names each entry of a step by the step's place in the graph and its number: the same when a kill makes the step run again.
+
+    LangGraph derives the place, `checkpoint_ns`, from the checkpoint the step starts from.
+    """
+
+    def __init__(self) -> None:
+        self._entries: Counter[str] = Counter()
+
+    def next(self) -> str:
+        step = str(get_config()["configurable"]["checkpoint_ns"])
+        self._entries[step] += 1
+        return f"{step}#{self._entries[step]}"
 
 
 class FencedJournal:
@@ -23,14 +40,17 @@ class FencedJournal:
 
     def __init__(self, lease: Lease, artifacts: FileArtifacts) -> None:
         self._lease, self._artifacts = lease, artifacts
+        self._marks = StepMarks()
         self._stage: tuple[Stage, float] | None = None
 
     async def log(self, stage: Stage, message: str, level: str = "info") -> None:
         await self.event(stage, "log", {"level": level, "message": message})
 
     async def event(self, stage: Stage, type: str, data: Json) -> None:
+        mark = self._marks.next()
         async with self._lease.transaction() as tx:
-            await events_store.append(tx, self._lease.task_id, stage, [(type, data)])
+            if await marks.first_time(tx, self._lease.task_id, mark):
+                await events_store.append(tx, self._lease.task_id, stage, [(type, data)])
 
     async def update(
         self,
@@ -52,9 +72,10 @@ class FencedJournal:
         elif details:
             happened.append(("log", {"level": "info", "message": details}))
         happened.extend(events or [])
+        mark = self._marks.next()
         async with self._lease.transaction() as tx:
             task = await tasks.update(tx, self._lease.task_id, stage=stage, **fields)
-            if happened:
+            if happened and await marks.first_time(tx, self._lease.task_id, mark):
                 await events_store.append(tx, self._lease.task_id, stage, happened)
         self._count(stage, task.workflow, status)
 

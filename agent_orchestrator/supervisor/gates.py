@@ -11,7 +11,7 @@ from agent_orchestrator.runtime.lease import Lease
 from shared import metrics
 from shared.approvals.policy import ApprovalPolicy
 from shared.events import store as events_store
-from shared.store import approvals, audit, tasks
+from shared.store import approvals, audit, marks, tasks
 from shared.store.records import Approval
 from shared.types import ApprovalStatus, Gate, Json, Risk, Stage, TaskStatus, utcnow
 
@@ -39,18 +39,19 @@ class GateKeeper:
         """The open gate for the state, or None when the policy asks nobody. Doing it again finds what the first time wrote."""
         decision, rule = ("ask", "always asked") if always else self.policy.decide(gate, risk.level)
         task_id = self.lease.task_id
+        approval_id = approval_id_for(self.lease.thread_id, gate, revision)
         async with self.lease.transaction() as tx:
             if decision == "skip":
-                await audit.append(
-                    tx,
-                    actor="policy",
-                    action="gate.skipped",
-                    task_id=task_id,
-                    subject=gate.value,
-                    data={"rule": rule, "content_sha256": content_sha256},
-                )
+                if await marks.first_time(tx, task_id, approval_id):
+                    await audit.append(
+                        tx,
+                        actor="policy",
+                        action="gate.skipped",
+                        task_id=task_id,
+                        subject=gate.value,
+                        data={"rule": rule, "content_sha256": content_sha256},
+                    )
                 return None
-            approval_id = approval_id_for(self.lease.thread_id, gate, revision)
             approval = await approvals.get(tx, approval_id)
             if approval is None:
                 await approvals.close_pending(tx, task_id, ApprovalStatus.SUPERSEDED)

@@ -12,7 +12,7 @@ from agent_orchestrator.runtime.endings import cancel_idle
 from agent_orchestrator.runtime.host import is_gone
 from shared.errors import ConflictError, InvalidRequestError, NotFoundError
 from shared.events import store as events_store
-from shared.store import audit, runs, tasks
+from shared.store import audit, marks, runs, tasks
 from shared.store.records import Run, Task
 from shared.types import Json, Stage, TaskStatus, new_id
 
@@ -108,6 +108,7 @@ class TaskService:
             task = await tasks.update(
                 tx, task_id, status=TaskStatus.QUEUED, request=request, error=None, outcome=None, finished_at=None, waiting_for=None
             )
+            await marks.clear(tx, task_id)
             again: Json = {"new_status": TaskStatus.QUEUED.value, "details": "trying again"}
             await events_store.append(tx, task_id, Stage.QUEUE, [("status_update", again)])
             await self._resources.jobs.enqueue(tx, task_id)

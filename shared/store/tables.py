@@ -154,6 +154,8 @@ events = Table(
     _time("created_at"),
 )
 
+marks = Table("marks", metadata, _task(primary_key=True), Column("mark", Text, primary_key=True))
+
 approvals = Table(
     "approvals",
     metadata,
