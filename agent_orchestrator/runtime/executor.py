@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph.types import Command
 
-from agent_orchestrator.runtime.checkpoints import FencedPostgresSaver
+from agent_orchestrator.runtime.checkpoints.postgres import FencedPostgresSaver
 from agent_orchestrator.runtime.context import build_context, pin_base
 from agent_orchestrator.runtime.endings import cancel_now, error_of, fail
 from agent_orchestrator.runtime.host import host_id, worker_id

@@ -14,6 +14,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -152,6 +153,15 @@ events = Table(
     Column("stage", Text, nullable=False),
     _json("data"),
     _time("created_at"),
+)
+
+checkpoint_heads = Table(
+    "checkpoint_heads",
+    metadata,
+    Column("thread_id", Text, primary_key=True),
+    Column("checkpoint_ns", Text, primary_key=True),
+    Column("checkpoint_id", Text, nullable=False),
+    Column("copy", LargeBinary),
 )
 
 marks = Table("marks", metadata, _task(primary_key=True), Column("mark", Text, primary_key=True))
