@@ -14,8 +14,8 @@ from config.settings import Settings
 from shared.approvals.policy import ApprovalPolicy, load_policy
 from shared.artifacts.files import FileArtifacts
 from shared.errors import SettingsError
+from shared.events.feed import open_event_feed
 from shared.events.port import EventFeed
-from shared.events.store import open_event_feed
 from shared.forge.local import LocalForge
 from shared.forge.port import Forge
 from shared.intent.port import Recogniser
@@ -29,6 +29,7 @@ from workflows.recipes.book import build_recipe_book
 if TYPE_CHECKING:
     from shared.jobs.queue import JobQueue
     from shared.jobs.worker import JobWorker
+    from shared.store.redis import RedisServer
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
 LOCAL_USER = "local"
@@ -50,6 +51,7 @@ class Resources:
     workflows: Workflows
     user_id: str = LOCAL_USER
     worker: JobWorker | None = None
+    redis: RedisServer | None = None
     _provider: SandboxProvider | None = None
     _choosing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -73,6 +75,7 @@ async def open_resources(settings: Settings, *, worker: bool) -> AsyncIterator[R
     async with AsyncExitStack() as stack:
         url = settings.database_url or await _embedded(stack, settings.data_dir)
         await upgrade(url)
+        redis = await _redis(stack, settings.redis_url)
         database = await stack.enter_async_context(open_database(url, pool_size=settings.database_pool))
         resources = Resources(
             settings=settings,
@@ -85,6 +88,7 @@ async def open_resources(settings: Settings, *, worker: bool) -> AsyncIterator[R
             recogniser=RulesRecogniser(),
             policy=load_policy(CONFIG / "approvals.yaml"),
             workflows=load_workflows(),
+            redis=redis,
         )
         if worker:
             from agent_orchestrator.runtime.worker import open_run_worker
@@ -97,6 +101,15 @@ async def _embedded(stack: AsyncExitStack, data_dir: Path) -> str:
     from shared.store.embedded import open_embedded_postgres
 
     return await stack.enter_async_context(open_embedded_postgres(data_dir))
+
+
+async def _redis(stack: AsyncExitStack, url: str | None) -> RedisServer | None:
+    """Redis, if one is named. It need not answer: PostgreSQL is the truth, and all there is until it does."""
+    if url is None:
+        return None
+    from shared.store.redis import open_redis
+
+    return await stack.enter_async_context(open_redis(url))
 
 
 def _make_private(data_dir: Path) -> None:

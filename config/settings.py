@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from shared.errors import SettingsError
 
 PREFIX = "PERSEVERE_"
-WELL_KNOWN = {"DATABASE_URL": "database_url", "CHAT_SESSION_TTL": "chat_session_ttl"}
+WELL_KNOWN = {"DATABASE_URL": "database_url", "REDIS_URL": "redis_url", "CHAT_SESSION_TTL": "chat_session_ttl"}
 INTERNAL = frozenset({"PERSEVERE_URL"})
 """Variables with our prefix that the command line reads itself."""
 
@@ -31,6 +31,12 @@ class Settings(BaseModel):
     token: str | None = Field(default=None, min_length=20)
     database_url: str | None = None
     database_pool: int = Field(default=10, ge=2, le=100)
+    redis_url: str | None = None
+    checkpoints: Literal["postgres", "redis"] = "postgres"
+    keep_checkpoints_days: int = Field(default=7, ge=0)
+    """Days after a task's end until what only its going on would need is removed; ten times as long for a failed one."""
+    requests_per_minute: int = Field(default=0, ge=0)
+    """Chat turns and new tasks of one user in a minute; 0: no limit."""
     sandbox: Literal["auto", "bubblewrap", "landlock", "process"] = "auto"
     model: str = "none"
     worker_concurrency: int = Field(default=4, ge=1, le=100)
@@ -50,6 +56,20 @@ class Settings(BaseModel):
     def _database_is_postgresql(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("postgresql://", "postgres://", "postgresql+psycopg://")):
             raise ValueError("must be a postgresql:// URL")
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_is_redis(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("redis://", "rediss://", "valkey://", "valkeys://", "unix://")):
+            raise ValueError("must be a redis:// URL")
+        return value
+
+    @field_validator("checkpoints")
+    @classmethod
+    def _redis_is_named_where_it_is_needed(cls, value: str, info: ValidationInfo) -> str:
+        if value == "redis" and not info.data.get("redis_url"):
+            raise ValueError("redis needs REDIS_URL")
         return value
 
     @property

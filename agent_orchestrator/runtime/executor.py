@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph.types import Command
 
-from agent_orchestrator.runtime.checkpoints.postgres import FencedPostgresSaver
 from agent_orchestrator.runtime.context import build_context, pin_base
 from agent_orchestrator.runtime.endings import cancel_now, error_of, fail
 from agent_orchestrator.runtime.host import host_id, worker_id
@@ -22,9 +21,8 @@ from shared.store.records import Approval, Run, Task
 from shared.types import ApprovalStatus, Json
 
 if TYPE_CHECKING:
-    from psycopg_pool import AsyncConnectionPool
-
     from agent_orchestrator.resources import Resources
+    from agent_orchestrator.runtime.checkpoints.port import Checkpoints
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +33,10 @@ RECURSION_LIMIT = 100
 
 
 class RunExecutor:
-    """Executes runs for a worker. `pool` serves checkpoints: autocommit, dict rows."""
+    """Executes runs for a worker."""
 
-    def __init__(self, resources: Resources, pool: AsyncConnectionPool[Any]) -> None:
-        self._resources, self._pool = resources, pool
+    def __init__(self, resources: Resources, checkpoints: Checkpoints) -> None:
+        self._resources, self._checkpoints = resources, checkpoints
         self._graph: Any = build_supervisor_graph().compile()
 
     async def execute(self, task_id: str) -> None:
@@ -108,7 +106,7 @@ class RunExecutor:
     async def _advance(self, lease: Lease, task: Task, run: Run) -> None:
         task = await pin_base(self._resources, lease, task)
         context = await build_context(self._resources, lease, task)
-        graph = self._graph.copy({"checkpointer": FencedPostgresSaver(self._pool, task.id, lease.epoch)})
+        graph = self._graph.copy({"checkpointer": self._checkpoints.saver(task.id, lease.epoch)})
         config = {"configurable": {"thread_id": lease.thread_id}, "recursion_limit": RECURSION_LIMIT}
         seen: str | None = run.checkpoint_id
         while True:

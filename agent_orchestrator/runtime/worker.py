@@ -32,6 +32,7 @@ async def open_run_worker(resources: Resources) -> AsyncIterator[JobWorker]:
     from psycopg.rows import dict_row
     from psycopg_pool import AsyncConnectionPool
 
+    from agent_orchestrator.runtime.checkpoints.registry import build_checkpoints
     from agent_orchestrator.runtime.executor import RunExecutor
 
     concurrency = resources.settings.worker_concurrency
@@ -43,7 +44,7 @@ async def open_run_worker(resources: Resources) -> AsyncIterator[JobWorker]:
         open=False,
     )
     async with pool:
-        executor = RunExecutor(resources, pool)
+        executor = RunExecutor(resources, build_checkpoints(resources.settings.checkpoints, pool, resources.redis))
         resources.jobs.serve(executor.execute)
         await reclaim_from_dead(resources)
         async with open_worker(

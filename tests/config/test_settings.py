@@ -22,6 +22,8 @@ def test_defaults_listen_on_loopback(tmp_path: Path) -> None:
         ("PERSEVERE_SANDBOX", "magic"),
         ("PERSEVERE_TOKEN", "short"),
         ("DATABASE_URL", "mysql://x/y"),
+        ("REDIS_URL", "localhost:6379"),
+        ("PERSEVERE_CHECKPOINTS", "redis"),
         ("PERSEVERE_COLOUR", "blue"),
     ],
 )

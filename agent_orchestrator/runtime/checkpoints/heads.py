@@ -48,7 +48,7 @@ class CheckpointHeads:
         return None if row is None else Head(row["checkpoint_id"], row["copy"])
 
     async def move(self, thread_id: str, ns: str, checkpoint_id: str, copy: bytes | None) -> None:
-        """This one is the current one from now on; `FencedError` when the run lost its lease. A task's next step ends those of its stages."""
+        """This is the current one from now on; `FencedError` when the run lost its lease. A task's next step ends those of its stages."""
         values = {"task": self.task_id, "epoch": self.epoch, "thread": thread_id, "ns": ns, "id": checkpoint_id, "copy": copy}
         async with self.pool.connection() as connection:
             if await (await connection.execute(_MOVE, values)).fetchone() is None:

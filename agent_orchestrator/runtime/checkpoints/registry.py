@@ -16,7 +16,7 @@ KINDS = ("postgres", "redis")
 
 
 def build_checkpoints(kind: str, pool: AsyncConnectionPool[Any], redis: RedisServer | None) -> Checkpoints:
-    """The checkpoints named `kind`. `pool` serves PostgreSQL: autocommit, dict rows. `SettingsError` for an unknown or incomplete choice."""
+    """The checkpoints named `kind`. `pool`: autocommit, dict rows. `SettingsError` for an unknown or incomplete choice."""
     if kind == "postgres":
         from agent_orchestrator.runtime.checkpoints.postgres import PostgresCheckpoints
 
