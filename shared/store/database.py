@@ -15,6 +15,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from shared.errors import SettingsError, UnavailableError
 
 _CONNECT_TIMEOUT_S = 10
+CONNECTION: dict[str, Any] = {
+    "connect_timeout": _CONNECT_TIMEOUT_S,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+"""How every connection is made: one whose other side was cut off is given up after about 10 s."""
+FROZEN_S = 8
+"""Seconds after which the server ends a transaction that does nothing: a stopped process must not keep what it has locked."""
 _NEXT_STEP = "Check that PostgreSQL runs and that DATABASE_URL is right, or unset it to use the embedded server."
 
 
@@ -88,6 +98,13 @@ class Database:
         await self._engine.dispose()
 
 
+async def give_up_when_frozen(connection: psycopg.AsyncConnection[Any]) -> None:
+    """Let the server end transactions of a process that was stopped or cut off within them. By SET: poolers refuse start-up options."""
+    await connection.set_autocommit(True)
+    await connection.execute(f"SET idle_in_transaction_session_timeout = '{FROZEN_S}s'".encode())
+    await connection.set_autocommit(False)
+
+
 def _lost(error: exc.DBAPIError) -> bool:
     return error.connection_invalidated or (isinstance(error.orig, psycopg.OperationalError) and error.orig.sqlstate is None)
 
@@ -111,7 +128,11 @@ async def open_database(url: str, *, pool_size: int = 10) -> AsyncIterator[Datab
     conninfo = normalise_url(url)
 
     async def connect() -> psycopg.AsyncConnection[Any]:
-        return await psycopg.AsyncConnection.connect(conninfo, connect_timeout=_CONNECT_TIMEOUT_S, application_name="persevere")
+        connection: psycopg.AsyncConnection[Any] = await psycopg.AsyncConnection.connect(
+            conninfo, application_name="persevere", **CONNECTION
+        )
+        await give_up_when_frozen(connection)
+        return connection
 
     engine = create_async_engine(
         "postgresql+psycopg://",

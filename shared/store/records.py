@@ -102,6 +102,7 @@ class Run(Record):
     checkpoint_id: str | None = None
     cancel_requested: bool = False
     poison_count: int = 0
+    priority: int = 10
 
 
 class Event(Record):

@@ -140,8 +140,19 @@ runs = Table(
     Column("checkpoint_id", Text),
     Column("cancel_requested", Boolean, nullable=False, server_default=false()),
     Column("poison_count", Integer, nullable=False, server_default=text("0")),
+    Column("priority", Integer, nullable=False, server_default=text("10")),
     CheckConstraint("state IN ('idle', 'queued', 'running', 'ended')", name="state"),
     Index("ix_runs_running_heartbeat_at", "heartbeat_at", postgresql_where=text("state = 'running'")),
+    Index("ix_runs_queued", "task_id", postgresql_where=text("state = 'queued'")),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("name", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    _time("started_at"),
 )
 
 events = Table(
@@ -235,6 +246,8 @@ artifacts = Table(
     _time("created_at"),
     Index("ix_artifacts_sha256", "sha256"),
 )
+
+artifact_bytes = Table("artifact_bytes", metadata, Column("sha256", Text, primary_key=True), Column("data", LargeBinary, nullable=False))
 
 audit_log = Table(
     "audit_log",
