@@ -38,7 +38,7 @@ def build_conversation_graph() -> CompiledStateGraph[TurnState, Handles, TurnSta
     return graph.compile()
 
 
-def _route(state: TurnState) -> Route:
+async def _route(state: TurnState) -> Route:  # a coroutine, or LangGraph gives it a thread
     return state["route"]
 
 

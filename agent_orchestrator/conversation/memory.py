@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from langgraph.runtime import Runtime
 
 from agent_orchestrator.conversation.state import Handles, TurnState
 from shared.store import sessions
-from shared.store.records import Message
-from shared.types import Json, new_id
+from shared.store.records import Message, Session
+from shared.types import Json, new_id, utcnow
 
 
 async def remember(state: TurnState, runtime: Runtime[Handles]) -> TurnState:
@@ -18,9 +16,8 @@ async def remember(state: TurnState, runtime: Runtime[Handles]) -> TurnState:
     said = Message(id=new_id("msg"), session_id=session.id, role="user", content=state["text"])
     kept = metadata | {"intent": reply.intent, "task_id": reply.task_id, "suggestions": list(reply.suggestions)}
     answered = Message(id=new_id("msg"), session_id=session.id, role="assistant", content=reply.message, metadata=kept)
-    await sessions.add_messages(tx, [said, answered])
-    await sessions.update(tx, session.id, **_changes(state))
-    return state
+    await sessions.record_turn(tx, _after(state), said, answered)
+    return {}
 
 
 def answer_metadata(state: TurnState) -> Json:
@@ -36,12 +33,13 @@ def answer_metadata(state: TurnState) -> Json:
     } | {name: value for name, value in reply.metadata.items() if value is not None}
 
 
-def _changes(state: TurnState) -> dict[str, Any]:
+def _after(state: TurnState) -> Session:
+    """The session as it is after the turn."""
     session, draft, repository = state["session"], state["draft"], state.get("repository")
-    changes: dict[str, Any] = {"draft": draft.to_json() if draft else None}
+    context = session.context
     if repository is not None:
         branch = state["request"].context.get("branch")
-        if not branch and session.context.get("repo") == repository.repo:
-            branch = session.context.get("branch")
-        changes["context"] = {**session.context, "repo": repository.repo, "branch": branch}
-    return changes
+        if not branch and context.get("repo") == repository.repo:
+            branch = context.get("branch")
+        context = {**context, "repo": repository.repo, "branch": branch}
+    return session.model_copy(update={"draft": draft.to_json() if draft else None, "context": context, "updated_at": utcnow()})

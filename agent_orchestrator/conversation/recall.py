@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from langgraph.runtime import Runtime
-from sqlalchemy.exc import IntegrityError
 
 from agent_orchestrator.conversation.draft import Draft
 from agent_orchestrator.conversation.state import Handles, TurnState
-from shared.errors import NotFoundError
+from shared.errors import ConflictError, NotFoundError
 from shared.intent.port import Turn
 from shared.store import sessions
 from shared.store.records import Session
@@ -30,16 +29,13 @@ async def _open_session(state: TurnState, handles: Handles) -> tuple[Session, bo
         return _own(found, request.user_id), False
     title = " ".join(state["text"].split())[:_TITLE]
     session = Session(id=request.session_id or new_id("session"), user_id=request.user_id, title=title)
-    try:
-        async with handles.tx.begin_nested():
-            await sessions.insert(handles.tx, session)
+    if await sessions.begin(handles.tx, session):
         return session, True
-    except IntegrityError:
-        # Another first turn of the same session was faster.
-        found = await sessions.lock(handles.tx, session.id)
-        if found is None:
-            raise
-        return _own(found, request.user_id), False
+    # Another first turn of the same session was faster.
+    found = await sessions.lock(handles.tx, session.id)
+    if found is None:
+        raise ConflictError(f"The session {session.id} is being deleted.", "Send the message again.")
+    return _own(found, request.user_id), False
 
 
 def _own(session: Session, user_id: str) -> Session:
