@@ -50,7 +50,7 @@ class RedisServer:
         parts = urlsplit(self.url)
         return f"{parts.hostname or parts.path}{f':{parts.port}' if parts.port else ''}"
 
-    async def attempt(self, use: Callable[[Valkey], Awaitable[T]]) -> T:
+    async def attempt(self, use: Callable[[Any], Awaitable[T]]) -> T:
         """Run `use` within 2 s; `RedisLostError`, at once while the server is known to be away."""
         from valkey.exceptions import ValkeyError
 

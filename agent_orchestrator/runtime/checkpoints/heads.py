@@ -5,14 +5,20 @@ A copy of a task's own last checkpoint is kept with it, so that a store that los
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from psycopg.rows import DictRow
 from psycopg_pool import AsyncConnectionPool
 
 from shared.errors import FencedError
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.base import CheckpointTuple
+    from langgraph.checkpoint.serde.base import SerializerProtocol
 
 _MOVE = """WITH owner AS (
     UPDATE runs SET checkpoint_id = CASE WHEN %(ns)s = '' THEN %(id)s ELSE checkpoint_id END,
@@ -34,6 +40,20 @@ class Head:
 
     checkpoint_id: str
     copy: bytes | None
+
+
+def restored(copy: bytes, thread_id: str, serde: SerializerProtocol) -> CheckpointTuple:
+    """A task's own checkpoint from its copy, without the writes of an unfinished step."""
+    from langgraph.checkpoint.base import CheckpointTuple
+
+    kept = json.loads(copy)
+    return CheckpointTuple(
+        {"configurable": {"thread_id": thread_id, "checkpoint_ns": "", "checkpoint_id": kept["checkpoint_id"]}},
+        serde.loads_typed((kept["type"], base64.b64decode(kept["checkpoint"]))),
+        json.loads(base64.b64decode(kept["metadata"])),
+        None,
+        [],
+    )
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,13 @@ from contextvars import ContextVar
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata
+from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple, get_checkpoint_id
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from psycopg import AsyncCursor
 from psycopg.rows import DictRow
 from psycopg_pool import AsyncConnectionPool
 
+from agent_orchestrator.runtime.checkpoints.heads import CheckpointHeads, delete_heads, restored
 from shared.errors import FencedError
 
 _OWNED = "SELECT 1 FROM runs WHERE task_id = %(task)s AND epoch = %(epoch)s AND state = 'running' FOR SHARE"
@@ -32,6 +33,7 @@ class PostgresCheckpoints:
         return FencedPostgresSaver(self._pool, task_id, epoch)
 
     async def delete(self, thread_ids: Sequence[str]) -> None:
+        await delete_heads(self._pool, thread_ids)
         await AsyncPostgresSaver(self._pool).aprune(list(thread_ids), strategy="delete")
 
 
@@ -44,6 +46,20 @@ class FencedPostgresSaver(AsyncPostgresSaver):
     def __init__(self, pool: AsyncConnectionPool[Any], task_id: str, epoch: int) -> None:
         super().__init__(pool)
         self._task_id, self._epoch = task_id, epoch
+        self._heads = CheckpointHeads(pool, task_id, epoch)
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """Takes over what was written to Redis while the setting said so."""
+        found = await super().aget_tuple(config)
+        wanted = config["configurable"]
+        if wanted.get("checkpoint_ns") or get_checkpoint_id(config):
+            return found
+        head = await self._heads.find(str(wanted["thread_id"]), "")
+        if head is None or head.copy is None or (found is not None and found.checkpoint["id"] >= head.checkpoint_id):
+            return found
+        kept = restored(head.copy, str(wanted["thread_id"]), self.serde)
+        await self.aput(_thread(config), kept.checkpoint, kept.metadata, kept.checkpoint["channel_versions"])
+        return kept
 
     async def aput(
         self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata, new_versions: ChannelVersions
@@ -66,3 +82,7 @@ class FencedPostgresSaver(AsyncPostgresSaver):
                 if await cursor.fetchone() is None:
                     raise FencedError("Another worker owns this task now; this one stopped.")
                 yield cursor
+
+
+def _thread(config: RunnableConfig) -> RunnableConfig:
+    return {"configurable": {"thread_id": config["configurable"]["thread_id"], "checkpoint_ns": ""}}

@@ -7,11 +7,13 @@ once written; and the writes of an unfinished step count only for the run that m
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import orjson
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple, get_checkpoint_id
+from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph_checkpoint_aws.checkpoint.valkey import AsyncValkeySaver
 from psycopg_pool import AsyncConnectionPool
 
@@ -38,19 +40,28 @@ class ValkeyCheckpoints:
             await FencedValkeySaver(self._redis, CheckpointHeads(self._pool, "", 0)).adelete_thread(thread_id)
 
 
-class FencedValkeySaver(AsyncValkeySaver):
+class FencedValkeySaver(AsyncValkeySaver):  # type: ignore[misc]
     """A saver for one run. While Redis is away the run goes on; what Redis missed is done again if the run dies before its stage ends."""
 
     def __init__(self, redis: RedisServer, heads: CheckpointHeads) -> None:
         super().__init__(redis.client, ttl=KEEP_S)
+        self._earlier = AsyncPostgresSaver(heads.pool)
         self._redis, self._heads = redis, heads
         self._own: dict[tuple[str, str], tuple[str, Writes]] = {}
         """(thread, namespace) -> the checkpoint this run works on and what was written to it."""
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        """The checkpoint that is asked for; without an id the current one, never merely the newest."""
+        """The checkpoint that is asked for; without an id the current one, never merely the newest.
+
+        What PostgreSQL holds of the time before the setting changed is taken over.
+        """
         thread, ns = _address(config)
         head = await self._heads.find(thread, ns)
+        if not (ns or get_checkpoint_id(config)):
+            earlier = await self._earlier.aget_tuple(config)
+            if earlier is not None and (head is None or earlier.checkpoint["id"] > head.checkpoint_id):
+                await self.aput(config, earlier.checkpoint, earlier.metadata, {})
+                head = await self._heads.find(thread, ns)
         id = get_checkpoint_id(config) or (head.checkpoint_id if head else None)
         if id is None:
             return None
@@ -60,7 +71,8 @@ class FencedValkeySaver(AsyncValkeySaver):
         if stored is None:
             return None
         found: RunnableConfig = {"configurable": {"thread_id": thread, "checkpoint_ns": ns, "checkpoint_id": id}}
-        return self._deserialize_checkpoint_data(orjson.loads(stored), writes, thread, ns, id, found)
+        tuple_: CheckpointTuple = self._deserialize_checkpoint_data(orjson.loads(stored), writes, thread, ns, id, found)
+        return tuple_
 
     async def aput(
         self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata, new_versions: ChannelVersions
@@ -91,16 +103,17 @@ class FencedValkeySaver(AsyncValkeySaver):
 
     async def adelete_thread(self, thread_id: str) -> None:
         await delete_heads(self._heads.pool, [thread_id])
+        await self._earlier.aprune([thread_id], strategy="delete")
         try:
             spaces = await self._redis.attempt(lambda client: client.smembers(_spaces_key(thread_id)))
             keys: list[str] = [_spaces_key(thread_id)]
             for ns in (space.decode() for space in spaces):
-                ids = await self._redis.attempt(lambda client, ns=ns: client.lrange(self._make_thread_key(thread_id, ns), 0, -1))
+                ids = await self._redis.attempt(partial(_ids, self._make_thread_key(thread_id, ns)))
                 keys.append(self._make_thread_key(thread_id, ns))
                 for id in (one.decode() for one in ids):
                     keys += [self._make_checkpoint_key(thread_id, ns, id), self._make_writes_key(thread_id, ns, id)]
             for start in range(0, len(keys), 500):
-                await self._redis.attempt(lambda client, part=keys[start : start + 500]: client.unlink(*part))
+                await self._redis.attempt(partial(_unlink, keys[start : start + 500]))
         except RedisLostError:
             pass
 
@@ -140,3 +153,12 @@ def _address(config: RunnableConfig) -> tuple[str, str]:
 def _spaces_key(thread_id: str) -> str:
     """The set of a thread's namespaces: nothing ever looks through all keys of the server."""
     return f"namespaces:{{{thread_id}}}"
+
+
+async def _ids(key: str, client: Any) -> list[bytes]:
+    found: list[bytes] = await client.lrange(key, 0, -1)
+    return found
+
+
+async def _unlink(keys: Sequence[str], client: Any) -> None:
+    await client.unlink(*keys)
