@@ -7,8 +7,10 @@ import socket
 from collections.abc import Callable
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from agent_orchestrator.app import build_app
+from agent_orchestrator.event_stream import ABORT
 from agent_orchestrator.guard import MAX_BODY
 from agent_orchestrator.identity.service import Identity, require_safe_binding
 from agent_orchestrator.identity.token import load_or_create_token
@@ -18,6 +20,14 @@ from config.settings import Settings
 from shared.errors import SettingsError
 
 GRACE_S = 10
+
+
+class Connection(HttpToolsProtocol):
+    """Lets a stream drop a client that reads nothing: closing would wait until it has read what was sent."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {ABORT: self.transport.abort}  # type: ignore[typeddict-item]
 
 
 class Server(uvicorn.Server):
@@ -66,7 +76,7 @@ async def serve(
 def configure(app: object, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,  # type: ignore[arg-type]
-        http="httptools",
+        http=Connection,
         ws_max_size=MAX_BODY,
         log_level=settings.log_level,
         access_log=settings.log_level == "debug",

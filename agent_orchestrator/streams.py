@@ -2,74 +2,57 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from sse_starlette import EventSourceResponse, ServerSentEvent
+from pydantic_core import to_json
 
+from agent_orchestrator.event_stream import EventStream
 from shared import metrics
-from shared.background import end_task
-from shared.events.port import EventFeed
-from shared.store.records import Event
-
-PING_S = 15
-SEND_TIMEOUT_S = 30.0
+from shared.events.port import EventFeed, Following
 
 
 class Streams:
     """The open streams of a server. `stop()` ends them all; the clients take them up again elsewhere by their last event's id."""
 
     def __init__(self) -> None:
-        self.stopping = asyncio.Event()
+        self.is_stopping = False
+        self._open: set[Following] = set()
 
     def stop(self) -> None:
-        self.stopping.set()
+        self.is_stopping = True
+        for following in list(self._open):
+            following.close()
 
-    async def follow(self, feed: EventFeed, task_id: str, after: int) -> AsyncGenerator[Event, None]:
+    @contextmanager
+    def open(self, feed: EventFeed, task_id: str, after: int) -> Iterator[Following]:
         """The task's events with `seq > after`, until the feed ends or the server stops."""
-        source = feed.follow(task_id, after)
-        stop = asyncio.ensure_future(self.stopping.wait())
-        metrics.stream_opened()
-        try:
-            while not self.stopping.is_set():
-                step = asyncio.ensure_future(_next(source))
-                try:
-                    await asyncio.wait({step, stop}, return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    if not step.done():
-                        await end_task(step)
-                if self.stopping.is_set():
-                    return
-                event = step.result()
-                if event is None:
-                    return
-                yield event
-        finally:
-            metrics.stream_closed()
-            stop.cancel()
-            aclose = getattr(source, "aclose", None)
-            if aclose is not None:
-                await aclose()
+        with feed.open(task_id, after) as following:
+            self._open.add(following)
+            metrics.stream_opened()
+            if self.is_stopping:
+                following.close()
+            try:
+                yield following
+            finally:
+                self._open.discard(following)
+                metrics.stream_closed()
 
 
-async def _next(source: AsyncIterator[Event]) -> Event | None:
-    return await anext(source, None)
-
-
-def sse(data: Any, *, event: str, id: int | None = None) -> ServerSentEvent:
+def sse(data: Any, *, event: str) -> bytes:
     """One server-sent event with JSON data on one line."""
-    return ServerSentEvent(json.dumps(data, ensure_ascii=False, default=str), event=event, id=None if id is None else str(id), sep="\n")
+    return b"event: %b\ndata: %b\n\n" % (event.encode(), to_json(data, fallback=str))
 
 
-async def sse_events(streams: Streams, feed: EventFeed, task_id: str, after: int) -> AsyncGenerator[ServerSentEvent, None]:
+async def sse_events(streams: Streams, feed: EventFeed, task_id: str, after: int) -> AsyncGenerator[bytes, None]:
     """A task's events as server-sent events: `id:` is the sequence number, `event:` the type."""
-    async with aclosing(streams.follow(feed, task_id, after)) as events:
-        async for event in events:
-            yield sse(event.public(), event=event.type, id=event.seq)
+    with streams.open(feed, task_id, after) as following:
+        while (events := await following.next()) is not None:
+            piece = b"".join([event.frame for event in events])
+            del events  # a client may take its time
+            yield piece
 
 
-def sse_response(content: AsyncIterator[ServerSentEvent]) -> EventSourceResponse:
-    return EventSourceResponse(content, ping=PING_S, send_timeout=SEND_TIMEOUT_S, sep="\n")
+def sse_response(content: AsyncIterator[bytes]) -> EventStream:
+    return EventStream(content)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, WebSocket, WebSocketDisconnect
@@ -74,13 +73,14 @@ async def task_socket(socket: WebSocket, task_id: str, given: Given, after: Anno
         for task in (sending, leaving):
             await end_task(task)
     if ended:
-        await socket.close(1012 if given.streams.stopping.is_set() else 1000)
+        await socket.close(1012 if given.streams.is_stopping else 1000)
 
 
 async def _send_events(socket: WebSocket, given: Services, task_id: str, after: int) -> None:
-    async with aclosing(given.streams.follow(given.resources.feed, task_id, after)) as events:
-        async for event in events:
-            await socket.send_json(event.public())
+    with given.streams.open(given.resources.feed, task_id, after) as following:
+        while (events := await following.next()) is not None:
+            for event in events:
+                await socket.send_text(event.wire.decode())
 
 
 async def _until_gone(socket: WebSocket) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import to_json
 
 from shared.types import (
     ApprovalStatus,
@@ -125,6 +127,16 @@ class Event(Record):
             "stage": self.stage.value,
         }
         return {**self.data, **head}
+
+    @cached_property
+    def wire(self) -> bytes:
+        """`public()` as JSON on one line, made once however many clients get it."""
+        return to_json(self.public(), fallback=str)
+
+    @cached_property
+    def frame(self) -> bytes:
+        """The server-sent event: `id:` is the sequence number, `event:` the type, `data:` what `wire` is."""
+        return b"id: %d\nevent: %b\ndata: %b\n\n" % (self.seq, self.type.encode(), self.wire)
 
 
 class Approval(Record):

@@ -11,7 +11,8 @@ import psycopg
 import pytest
 
 from shared.errors import NotFoundError
-from shared.events.store import PostgresEventFeed, append, open_event_feed
+from shared.events.feed import StoredEventFeed, open_event_feed
+from shared.events.store import append
 from shared.store import tasks
 from shared.store.database import Database
 from shared.store.records import Event, Task
@@ -27,7 +28,7 @@ async def task_id(database: Database) -> str:
 
 
 @pytest.fixture
-async def feed(database: Database) -> AsyncIterator[PostgresEventFeed]:
+async def feed(database: Database) -> AsyncIterator[StoredEventFeed]:
     async with open_event_feed(database) as opened:
         yield opened
 
@@ -42,17 +43,17 @@ async def _complete(database: Database, task_id: str) -> None:
         await append(tx, task_id, Stage.REPORT, [("task_completed", {"final_status": "completed"})])
 
 
-async def _collect(feed: PostgresEventFeed, task_id: str, after: int = 0) -> list[Event]:
+async def _collect(feed: StoredEventFeed, task_id: str, after: int = 0) -> list[Event]:
     async with asyncio.timeout(10):
         return [event async for event in feed.follow(task_id, after)]
 
 
-async def test_concurrent_writers_leave_no_gap(database: Database, task_id: str, feed: PostgresEventFeed) -> None:
+async def test_concurrent_writers_leave_no_gap(database: Database, task_id: str, feed: StoredEventFeed) -> None:
     await asyncio.gather(*(_log(database, task_id, f"{n}a", f"{n}b") for n in range(15)))
     assert [event.seq for event in await feed.read(task_id)] == list(range(1, 31))
 
 
-async def test_rolled_back_events_leave_no_gap(database: Database, task_id: str, feed: PostgresEventFeed) -> None:
+async def test_rolled_back_events_leave_no_gap(database: Database, task_id: str, feed: StoredEventFeed) -> None:
     async def fail() -> None:
         async with database.transaction() as tx:
             await append(tx, task_id, Stage.CODING, [("log", {})])
@@ -69,7 +70,7 @@ async def test_unknown_task(database: Database) -> None:
         await _log(database, "task_nobody", "x")
 
 
-async def test_follow_gets_stored_and_new_events_once(database: Database, task_id: str, feed: PostgresEventFeed) -> None:
+async def test_follow_gets_stored_and_new_events_once(database: Database, task_id: str, feed: StoredEventFeed) -> None:
     await _log(database, task_id, "before", "before too")
     following = [asyncio.create_task(_collect(feed, task_id, after)) for after in (0, 1, 2)]
     for n in range(20):
@@ -80,19 +81,19 @@ async def test_follow_gets_stored_and_new_events_once(database: Database, task_i
         assert events[-1].type == "task_completed"
 
 
-async def test_following_an_ended_task_from_its_end_ends(database: Database, task_id: str, feed: PostgresEventFeed) -> None:
+async def test_following_an_ended_task_from_its_end_ends(database: Database, task_id: str, feed: StoredEventFeed) -> None:
     await _complete(database, task_id)
     assert await _collect(feed, task_id, after=1) == []
 
 
-async def test_a_retry_after_the_end_is_followed(database: Database, task_id: str, feed: PostgresEventFeed) -> None:
+async def test_a_retry_after_the_end_is_followed(database: Database, task_id: str, feed: StoredEventFeed) -> None:
     await _complete(database, task_id)
     await _log(database, task_id, "again")
     await _complete(database, task_id)
     assert [event.seq for event in await _collect(feed, task_id)] == [1, 2, 3]
 
 
-async def test_news_arrive_quickly_and_no_connection_is_held(database: Database, task_id: str, feed: PostgresEventFeed) -> None:
+async def test_news_arrive_quickly_and_no_connection_is_held(database: Database, task_id: str, feed: StoredEventFeed) -> None:
     async with aclosing(feed.follow(task_id)) as events:
         waiting = asyncio.ensure_future(anext(events))
         await asyncio.sleep(0.3)
@@ -103,7 +104,7 @@ async def test_news_arrive_quickly_and_no_connection_is_held(database: Database,
         assert time.perf_counter() - began < 0.5
 
 
-async def test_the_feed_survives_the_loss_of_its_connection(database: Database, task_id: str, feed: PostgresEventFeed) -> None:
+async def test_the_feed_survives_the_loss_of_its_connection(database: Database, task_id: str, feed: StoredEventFeed) -> None:
     async with aclosing(feed.follow(task_id)) as events:
         await _log(database, task_id, "first")
         assert (await anext(events)).seq == 1
