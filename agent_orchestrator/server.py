@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import socket
 from collections.abc import Callable
 
@@ -20,6 +21,8 @@ from config.settings import Settings
 from shared.errors import SettingsError
 
 GRACE_S = 10
+KEEP_ALIVE_S = 75
+"""Longer than clients and proxies keep an idle connection: whoever closes first must be the one that sends."""
 
 
 class Connection(HttpToolsProtocol):
@@ -41,6 +44,8 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._on_started()
+            gc.collect()
+            gc.freeze()  # What was imported stays: looking through it again and again would hold up requests for 0.1 s.
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._streams().stop()
@@ -82,6 +87,7 @@ def configure(app: object, settings: Settings) -> uvicorn.Config:
         access_log=settings.log_level == "debug",
         server_header=False,
         proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
         lifespan="on",
     )

@@ -1,48 +1,62 @@
-"""Time of one chat turn against a real server: p50 and p99 in ms, and turns a second, with 1, 10 and 100 at once."""
+"""Time of one chat turn against a real server: p50 and p99 in ms, and turns a second; each kind alone, then 10 and 100 people at once."""
 
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import time
+from contextlib import AsyncExitStack
+from pathlib import Path
 
-import httpx
+from client import Connection, connect
 from measure import Running, data_folder, percentile, running_server, tell
 
-MESSAGE = {"message": "What can you do?"}
+HELP = "What can you do?"
+TASK = "rename load_conf to load_config"
+ALONE = {"hello": "hello", "help": HELP, "question": TASK, "status": "what's the status of my tasks?", "task": TASK}
+"""`question` names no repository, so that it is asked which; `task` names one, so that a task is made."""
 
 
-async def at_once(server: Running, clients: int, turns: int) -> None:
+async def talk(person: Connection, message: str, repo: str | None, turns: int, taken: list[float]) -> None:
+    """A conversation of so many turns; a task begins a conversation of its own each time. Adds the ms of each turn to `taken`."""
+    session = None
+    context = {"repo": repo} if repo else {}
+    for _ in range(turns):
+        body = {"message": message, "context": context} | ({"session_id": session} if session else {})
+        started = time.perf_counter()
+        answer = await person.post("/chat", body)
+        taken.append((time.perf_counter() - started) * 1000)
+        session = None if message == TASK else answer["session_id"]
+
+
+async def at_once(server: Running, people: int, turns: int, *, kind: str = "help", repo: str | None = None) -> None:
     taken: list[float] = []
-    limits = httpx.Limits(max_connections=clients, max_keepalive_connections=clients, keepalive_expiry=2)
-    headers = {"Authorization": f"Bearer {server.token}"}
-    async with httpx.AsyncClient(base_url=server.url, headers=headers, limits=limits, timeout=60) as http:
-
-        async def one(count: int) -> None:
-            for _ in range(count):
-                started = time.perf_counter()
-                (await http.post("/chat", json=MESSAGE)).raise_for_status()
-                taken.append((time.perf_counter() - started) * 1000)
-
-        await asyncio.gather(*(one(2) for _ in range(clients)))
+    async with AsyncExitStack() as stack:
+        crowd = [await stack.enter_async_context(connect(server)) for _ in range(people)]
+        await asyncio.gather(*(talk(person, ALONE[kind], repo, 10, taken) for person in crowd))
         taken.clear()
         began = time.perf_counter()
-        await asyncio.gather(*(one(turns // clients) for _ in range(clients)))
+        await asyncio.gather(*(talk(person, ALONE[kind], repo, turns // people, taken) for person in crowd))
         rate = len(taken) / (time.perf_counter() - began)
-    tell(
-        "chat_turn",
-        concurrent=clients,
-        turns=len(taken),
-        p50_ms=round(percentile(taken, 0.5), 1),
-        p99_ms=round(percentile(taken, 0.99), 1),
-        turns_per_s=round(rate),
-    )
+    p50, p99 = percentile(taken, 0.5), percentile(taken, 0.99)
+    tell("chat_turn", kind=kind, at_once=people, turns=len(taken), p50_ms=round(p50, 1), p99_ms=round(p99, 1), turns_per_s=round(rate))
 
 
-async def measure(server: Running) -> None:
-    for clients, turns in ((1, 200), (10, 1000), (100, 1500)):
-        await at_once(server, clients, turns)
+def repository(folder: Path) -> str:
+    folder.mkdir()
+    (folder / "app.py").write_text("def load_conf():\n    return 1\n")
+    for arguments in (["init", "-q", "-b", "main"], ["add", "-A"], ["-c", "user.name=B", "-c", "user.email=b@l", "commit", "-qm", "b"]):
+        subprocess.run(["git", *arguments], cwd=folder, check=True)
+    return str(folder)
+
+
+async def measure(server: Running, repo: str) -> None:
+    for kind in ALONE:
+        await at_once(server, 1, 200, kind=kind, repo=repo if kind == "task" else None)
+    for people, turns in ((10, 1500), (100, 3000)):
+        await at_once(server, people, turns)
 
 
 if __name__ == "__main__":
-    with data_folder() as data, running_server(data) as server:
-        asyncio.run(measure(server))
+    with data_folder() as data, running_server(data, "--no-worker") as server:
+        asyncio.run(measure(server, repository(data / "weather")))

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,10 +34,11 @@ def environment(data: Path) -> dict[str, str]:
 
 
 @contextmanager
-def running_server(data: Path) -> Iterator[Running]:
+def running_server(data: Path, *options: str) -> Iterator[Running]:
     """`persevere serve` on a free port, until the block ends. `ready_s` seconds from its start to its first line."""
     started = time.perf_counter()
-    process = subprocess.Popen([PERSEVERE, "serve", "--port", "0"], env=environment(data), stdout=subprocess.PIPE, text=True, cwd=data)
+    command = [PERSEVERE, "serve", "--port", "0", *options]
+    process = subprocess.Popen(command, env=environment(data), stdout=subprocess.PIPE, text=True, cwd=data)
     assert process.stdout is not None
     try:
         url = process.stdout.readline().split()[-1]
@@ -64,6 +65,18 @@ def memory_mb(pid: int) -> float:
         if line.startswith("Pss:"):
             return int(line.split()[1]) / 1024
     return 0.0
+
+
+def process_tree(pid: int) -> list[int]:
+    """The process and all its descendants (Linux)."""
+    parents: dict[int, list[int]] = {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            parents.setdefault(int(entry.read_text().rpartition(")")[2].split()[1]), []).append(int(entry.parent.name))
+    tree = [pid]
+    for known in tree:
+        tree += parents.get(known, [])
+    return tree
 
 
 def python_s(code: str, times: int = 5) -> float:
