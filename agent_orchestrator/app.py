@@ -14,6 +14,7 @@ from agent_orchestrator.approvals.routes import router as approvals_router
 from agent_orchestrator.chat.routes import router as chat_router
 from agent_orchestrator.guard import Guard
 from agent_orchestrator.health.routes import router as health_router
+from agent_orchestrator.idempotency import AnsweredError, replay
 from agent_orchestrator.identity.routes import router as identity_router
 from agent_orchestrator.identity.service import Identity, require_safe_binding
 from agent_orchestrator.identity.token import load_or_create_token
@@ -69,6 +70,7 @@ def build_app(
         redirect_slashes=False,
     )
     errors.install(app)
+    app.add_exception_handler(AnsweredError, replay)
     for router in ROUTERS:
         app.include_router(router)
     _describe_problems(app)

@@ -2,63 +2,82 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from fastapi import Request
 from pydantic import BaseModel
+from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import JSONResponse
 
+from agent_orchestrator.dependencies import Services
 from agent_orchestrator.guard import BODY_KEY
-from shared.errors import InvalidRequestError
+from shared.errors import ConflictError, InvalidRequestError
 from shared.store import idempotency
-from shared.store.database import Database
-from shared.types import Json, sha256_hex
-
-logger = logging.getLogger("persevere.http")
+from shared.types import sha256_hex
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
 MAX_KEY = 200
 
 
-async def once(request: Request, database: Database, user_id: str, status: int, work: Callable[[], Awaitable[BaseModel]]) -> JSONResponse:
-    """Answer with what `work` makes, or with the first answer to the same key.
+class AnsweredError(ConflictError):
+    """The request was answered before; `stored` is the answer, which the client gets again."""
 
-    A request that fails leaves its key free. `InvalidRequestError` (422) for another request under the key, `ConflictError` (409)
-    while the first is in flight.
+    code = "idempotency_answered"
+
+    def __init__(self, stored: idempotency.Stored) -> None:
+        super().__init__("This request was answered already.", "Repeat it to get the answer.")
+        self.stored = stored
+
+
+class Keyed:
+    """A request that creates something, under a key or without one. Its work and its answer are stored in one transaction:
+
+    `check()` before anything that takes time; `transaction()` around the work; `keep()` as its last step. A request that fails, or
+    whose process is killed, leaves its key free. `InvalidRequestError` (422) for another request under the key, `ConflictError` (409)
+    while the first is in flight, `AnsweredError` (told to the client as the first answer) when it was answered.
     """
-    key = _key(request)
-    if key is None:
-        return JSONResponse(_json(await work()), status_code=status)
-    async with database.transaction() as tx:
-        stored = await idempotency.begin(tx, user_id, key, _fingerprint(request))
-    if stored is not None:
-        return JSONResponse(stored.body, status_code=stored.status, headers={REPLAYED: "true"})
-    try:
-        body = _json(await work())
-    except BaseException:
-        await asyncio.shield(_abandon(database, user_id, key))
-        raise
-    async with database.transaction() as tx:
-        await idempotency.finish(tx, user_id, key, status, body)
-    return JSONResponse(body, status_code=status)
+
+    def __init__(self, request: Request, given: Services, status: int) -> None:
+        self._database, self._user_id, self._status = given.resources.database, given.user_id, status
+        self._key = read_key(request)
+        self._hash = _fingerprint(request) if self._key is not None else ""
+
+    async def check(self) -> None:
+        if self._key is not None:
+            async with self._database.transaction() as tx:
+                await self.begin(tx)
+
+    async def begin(self, tx: AsyncConnection) -> None:
+        """Take the key until `tx` ends."""
+        if self._key is None:
+            return
+        stored = await idempotency.begin(tx, self._user_id, self._key, self._hash)
+        if stored is not None:
+            raise AnsweredError(stored)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        async with self._database.transaction() as tx:
+            await self.begin(tx)
+            yield tx
+
+    async def keep(self, tx: AsyncConnection, answer: BaseModel) -> JSONResponse:
+        """Store the answer with the work; the response to give once `tx` is committed."""
+        body = answer.model_dump(mode="json")
+        if self._key is not None:
+            await idempotency.finish(tx, self._user_id, self._key, self._hash, self._status, body)
+        return JSONResponse(body, status_code=self._status)
 
 
-async def _abandon(database: Database, user_id: str, key: str) -> None:
-    try:
-        async with database.transaction() as tx:
-            await idempotency.abandon(tx, user_id, key)
-    except Exception:
-        logger.exception("an idempotency key could not be set free; it frees itself after a minute")
+async def replay(_request: Request, exc: Exception) -> JSONResponse:
+    """The first answer, for the app's handler of `AnsweredError`."""
+    assert isinstance(exc, AnsweredError)
+    return JSONResponse(exc.stored.body, status_code=exc.stored.status, headers={REPLAYED: "true"})
 
 
-def _json(model: BaseModel) -> Json:
-    return model.model_dump(mode="json")
-
-
-def _key(request: Request) -> str | None:
+def read_key(request: Request) -> str | None:
     key = request.headers.get(HEADER)
     if key is None:
         return None

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from agent_orchestrator.approvals.schemas import ApprovalList, ApprovalView, DecisionRequest
 from agent_orchestrator.dependencies import Given, Paged
 from agent_orchestrator.errors import BODY, problems
-from agent_orchestrator.idempotency import once
+from agent_orchestrator.idempotency import Keyed
 from shared.errors import ConflictError
 from shared.store import approvals
 from shared.types import ApprovalStatus
@@ -47,8 +47,8 @@ async def get_approval(approval_id: str, given: Given) -> ApprovalView:
 @router.post("/approvals/{approval_id}/decision", response_model=ApprovalView, responses=problems(404, 409, *BODY))
 async def decide(request: Request, approval_id: str, body: DecisionRequest, given: Given) -> Response:
     """Decide once. 409 with the state as `current` when it was decided, superseded or has expired."""
-
-    async def work() -> ApprovalView:
+    keyed = Keyed(request, given, 200)
+    async with keyed.transaction() as tx:
         try:
             decided = await given.approvals.decide(
                 approval_id,
@@ -57,11 +57,10 @@ async def decide(request: Request, approval_id: str, body: DecisionRequest, give
                 revision=body.revision,
                 comment=body.comment,
                 edited=body.edited,
+                within=tx,
             )
         except ConflictError as exc:
-            current = ApprovalView.of(await given.approvals.get(approval_id, given.user_id))
-            exc.details = {"current": current.model_dump(mode="json")}
+            current = await approvals.get(tx, approval_id)
+            exc.details = {"current": ApprovalView.of(current).model_dump(mode="json")} if current else {}
             raise
-        return ApprovalView.of(decided)
-
-    return await once(request, given.resources.database, given.user_id, 200, work)
+        return await keyed.keep(tx, ApprovalView.of(decided))

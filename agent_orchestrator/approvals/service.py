@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import ValidationError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared import metrics
 from shared.errors import ConflictError, InvalidRequestError, NotFoundError
 from shared.events import store as events_store
 from shared.store import approvals, audit, runs, tasks
+from shared.store.joining import joined
 from shared.store.records import Approval
 from shared.types import ApprovalStatus, Gate, Json, Plan, Stage, utcnow
 
@@ -32,23 +34,25 @@ class ApprovalService:
 
     async def get(self, approval_id: str, user_id: str) -> Approval:
         async with self._resources.database.connection() as connection:
-            approval = await approvals.get(connection, approval_id)
-            task = await tasks.get(connection, approval.task_id) if approval else None
-        if approval is None or task is None or task.user_id != user_id:
-            raise NotFoundError(
-                f"There is no approval {approval_id}.", "`persevere approvals list` shows what waits for you.", code="approval_not_found"
-            )
-        return approval
+            return await _own(connection, approval_id, user_id)
 
     async def decide(
-        self, approval_id: str, *, by: str, decision: Decision, revision: int, comment: str | None = None, edited: Json | None = None
+        self,
+        approval_id: str,
+        *,
+        by: str,
+        decision: Decision,
+        revision: int,
+        comment: str | None = None,
+        edited: Json | None = None,
+        within: AsyncConnection | None = None,
     ) -> Approval:
         """Decide once. `edited` is {plan} or {patch}. `ConflictError` carries the current state when it was decided before."""
-        approval = await self.get(approval_id, by)
-        edited = _checked(approval, decision, comment, edited)
-        stored: Json = {"decision": decision, "comment": comment, "edited": edited, "by": by, "at": utcnow().isoformat()}
-        vote = {key: stored[key] for key in ("decision", "comment", "by", "at")}
-        async with self._resources.database.transaction() as tx:
+        async with joined(self._resources.database, within) as tx:
+            approval = await _own(tx, approval_id, by)
+            edited = _checked(approval, decision, comment, edited)
+            stored: Json = {"decision": decision, "comment": comment, "edited": edited, "by": by, "at": utcnow().isoformat()}
+            vote = {key: stored[key] for key in ("decision", "comment", "by", "at")}
             await runs.lock(tx, approval.task_id)
             decided = await approvals.decide(tx, approval_id, revision=revision, to_status=_STATUS[decision], decision=stored, vote=vote)
             if decided is None:
@@ -75,6 +79,16 @@ class ApprovalService:
             )
         metrics.approval_decided(approval.gate, decision, (utcnow() - approval.created_at).total_seconds())
         return decided
+
+
+async def _own(tx: AsyncConnection, approval_id: str, user_id: str) -> Approval:
+    approval = await approvals.get(tx, approval_id)
+    task = await tasks.get(tx, approval.task_id) if approval else None
+    if approval is None or task is None or task.user_id != user_id:
+        raise NotFoundError(
+            f"There is no approval {approval_id}.", "`persevere approvals list` shows what waits for you.", code="approval_not_found"
+        )
+    return approval
 
 
 def _checked(approval: Approval, decision: Decision, comment: str | None, edited: Json | None) -> Json | None:

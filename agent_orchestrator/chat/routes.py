@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, WebSocket, WebSocketDisconnect
 from pydantic import ValidationError
-from sse_starlette import ServerSentEvent
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from agent_orchestrator.chat import service
 from agent_orchestrator.chat.schemas import (
@@ -23,7 +23,7 @@ from agent_orchestrator.chat.schemas import (
 )
 from agent_orchestrator.dependencies import Given, Paged, Services
 from agent_orchestrator.errors import BODY, problem, problems
-from agent_orchestrator.idempotency import once
+from agent_orchestrator.idempotency import AnsweredError, Keyed
 from agent_orchestrator.streams import sse, sse_events, sse_response
 from shared.store import sessions
 
@@ -37,27 +37,34 @@ STREAM: dict[int | str, dict[str, Any]] = {
 @router.post("/chat", response_model=ChatResponse, responses=problems(404, 409, *BODY))
 async def chat(request: Request, body: ChatRequest, given: Given) -> Response:
     """Say something; the answer says what came of it."""
-    return await once(
-        request, given.resources.database, given.user_id, 200, lambda: service.take_turn(given, body.message, body.session_id, body.context)
-    )
+    return await _answer(given, Keyed(request, given, 200), body, body.session_id)
+
+
+async def _answer(given: Services, keyed: Keyed, body: MessageRequest, session_id: str | None) -> Response:
+    await keyed.check()
+    return JSONResponse((await service.take_turn(given, body.message, session_id, body.context, keyed)).model_dump(mode="json"))
 
 
 @router.post("/chat/stream", response_class=Response, responses=problems(404, 409, *BODY) | STREAM)
 async def chat_stream(
+    request: Request,
     body: ChatRequest,
     given: Given,
     follow: Annotated[bool, Query(description="Go on with the events of the task the message was about.")] = False,
 ) -> Response:
     """The same as server-sent events: `status`, `token` …, `message`, `done`; then, with `follow`, the task's events."""
     service.check_message(body.message)
+    keyed = Keyed(request, given, 200)
+    with suppress(AnsweredError):  # the first answer is streamed again
+        await keyed.check()
     if body.session_id is not None:
         await service.check_session(given, body.session_id)
-    return sse_response(_stream(given, body, follow))
+    return sse_response(_stream(given, body, follow, keyed))
 
 
-async def _stream(given: Services, body: ChatRequest, follow: bool) -> AsyncGenerator[ServerSentEvent, None]:
+async def _stream(given: Services, body: ChatRequest, follow: bool, keyed: Keyed) -> AsyncGenerator[bytes, None]:
     task_id: str | None = None
-    async for name, data in service.turn_parts(given, body.message, body.session_id, body.context):
+    async for name, data in service.turn_parts(given, body.message, body.session_id, body.context, keyed):
         if name == "message" and isinstance(data, dict):
             task_id = data["task_id"]
         yield sse(data, event=name)
@@ -97,11 +104,9 @@ async def list_sessions(given: Given, paged: Paged, project_id: Annotated[str | 
 @router.post("/chat/sessions", response_model=SessionView, status_code=201, responses=problems(404, 409, *BODY))
 async def create_session(request: Request, body: SessionRequest, given: Given) -> Response:
     """Begin a session."""
-
-    async def work() -> SessionView:
-        return SessionView.of(await service.create_session(given, body))
-
-    return await once(request, given.resources.database, given.user_id, 201, work)
+    keyed = Keyed(request, given, 201)
+    async with keyed.transaction() as tx:
+        return await keyed.keep(tx, SessionView.of(await service.create_session(tx, given, body)))
 
 
 @router.get("/chat/sessions/{session_id}", response_model=SessionView, responses=problems(404))
@@ -128,6 +133,4 @@ async def list_messages(session_id: str, given: Given, paged: Paged) -> MessageL
 async def say_in_session(request: Request, session_id: str, body: MessageRequest, given: Given) -> Response:
     """A message in a session that exists."""
     await service.own_session(given, session_id)
-    return await once(
-        request, given.resources.database, given.user_id, 200, lambda: service.take_turn(given, body.message, session_id, body.context)
-    )
+    return await _answer(given, Keyed(request, given, 200), body, session_id)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent_orchestrator.chat.schemas import ChatContext, ChatResponse, SessionRequest
 from agent_orchestrator.conversation.turn import LONGEST_MESSAGE, ChatAnswer, ChatTurn, read_message
 from agent_orchestrator.dependencies import Services
 from agent_orchestrator.errors import TooLargeError, of_error, problem
+from agent_orchestrator.idempotency import AnsweredError, Keyed
 from shared import metrics
 from shared.errors import ConflictError, InvalidRequestError, NotFoundError, PersevereError
 from shared.store import projects, sessions
@@ -31,8 +34,10 @@ def check_message(message: str) -> str:
         raise InvalidRequestError(exc.message, exc.next_step, code="empty_message") from exc
 
 
-async def take_turn(given: Services, message: str, session_id: str | None, context: ChatContext | None) -> ChatResponse:
-    """Answer one message. Counts it, whatever comes of it."""
+async def take_turn(
+    given: Services, message: str, session_id: str | None, context: ChatContext | None, keyed: Keyed | None = None
+) -> ChatResponse:
+    """Answer one message, under its key if it has one. Counts it, whatever comes of it."""
     started = time.perf_counter()
     intent, outcome = "none", "error"
     try:
@@ -42,6 +47,8 @@ async def take_turn(given: Services, message: str, session_id: str | None, conte
             user_id=given.user_id,
             context=context.model_dump(exclude_none=True) if context else {},
             default_repo=given.default_repo,
+            begun=keyed.begin if keyed is not None else None,
+            ended=_keeping(keyed) if keyed is not None else None,
         )
         answer = await given.conversation.turn(turn)
         intent, outcome = answer.intent, "ok"
@@ -53,6 +60,13 @@ async def take_turn(given: Services, message: str, session_id: str | None, conte
         raise
     finally:
         metrics.chat_request(intent, outcome, time.perf_counter() - started)
+
+
+def _keeping(keyed: Keyed) -> Callable[[AsyncConnection, ChatAnswer], Awaitable[object]]:
+    async def keep(tx: AsyncConnection, answer: ChatAnswer) -> None:
+        await keyed.keep(tx, respond(answer))
+
+    return keep
 
 
 def respond(answer: ChatAnswer) -> ChatResponse:
@@ -87,17 +101,16 @@ async def check_session(given: Services, session_id: str) -> None:
         raise NotFoundError(f"There is no session {session_id}.", "GET /chat/sessions lists yours.")
 
 
-async def create_session(given: Services, wanted: SessionRequest) -> Session:
-    async with given.resources.database.transaction() as tx:
-        if wanted.project_id is not None:
-            project = await projects.get(tx, wanted.project_id)
-            if project is None or project.user_id != given.user_id:
-                raise NotFoundError(f"There is no project {wanted.project_id}.", "GET /projects lists yours.")
-        session_id = wanted.session_id or new_id("session")
-        if await sessions.get(tx, session_id) is not None:
-            raise ConflictError(f"A session {session_id} exists already.", "Leave session_id out to have one made.")
-        session = Session(id=session_id, user_id=given.user_id, project_id=wanted.project_id, title=wanted.title)
-        await sessions.insert(tx, session)
+async def create_session(tx: AsyncConnection, given: Services, wanted: SessionRequest) -> Session:
+    if wanted.project_id is not None:
+        project = await projects.get(tx, wanted.project_id)
+        if project is None or project.user_id != given.user_id:
+            raise NotFoundError(f"There is no project {wanted.project_id}.", "GET /projects lists yours.")
+    session_id = wanted.session_id or new_id("session")
+    if await sessions.get(tx, session_id) is not None:
+        raise ConflictError(f"A session {session_id} exists already.", "Leave session_id out to have one made.")
+    session = Session(id=session_id, user_id=given.user_id, project_id=wanted.project_id, title=wanted.title)
+    await sessions.insert(tx, session)
     return session
 
 
@@ -116,13 +129,23 @@ async def history(given: Services, session_id: str, limit: int, before: str | No
     return kept, kept[0].id if len(found) > limit else None
 
 
+async def _first_or_new(
+    given: Services, message: str, session_id: str | None, context: ChatContext | None, keyed: Keyed | None
+) -> ChatResponse:
+    """The answer that was given under the key, else a new one."""
+    try:
+        return await take_turn(given, message, session_id, context, keyed)
+    except AnsweredError as answered:
+        return ChatResponse.model_validate(answered.stored.body)
+
+
 async def turn_parts(
-    given: Services, message: str, session_id: str | None, context: ChatContext | None
+    given: Services, message: str, session_id: str | None, context: ChatContext | None, keyed: Keyed | None = None
 ) -> AsyncGenerator[tuple[str, object], None]:
     """The turn as named parts: `status`, `token` …, `message`, `done`; instead of the last three `error` and `done`."""
     yield "status", {"state": "thinking"}
     try:
-        answer = await take_turn(given, message, session_id, context)
+        answer = await _first_or_new(given, message, session_id, context, keyed)
     except PersevereError as exc:
         yield "error", of_error(exc)
         yield "done", {"state": "failed"}

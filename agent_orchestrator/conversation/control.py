@@ -84,19 +84,25 @@ def _none_or_several(found: Sequence[Task], wish: Wish, names: Sequence[str]) ->
 async def _carry_out(state: TurnState, handles: Handles, task: Task, wish: Wish) -> Reply:
     user_id, text = state["request"].user_id, state["text"]
     status = (f"What's the status of {task.id}?",)
-    await handles.turn.pause()
     try:
         if wish == "cancel":
-            task = await handles.tasks.cancel(task.id, user_id)
+            task = await _cancel(handles, task.id, user_id)
             end = "is cancelled" if task.status is TaskStatus.CANCELLED else "is being cancelled"
             return Reply(f"Task {task.id} ({task.title}) {end}. “retry {task.id}” begins it again.", "task_updated", task.id, status)
         if wish == "retry":
             hint = _HINT.search(text)
-            task = await handles.tasks.retry(task.id, user_id, hint[0] if hint else None)
+            task = await handles.tasks.retry(task.id, user_id, hint[0] if hint else None, within=handles.tx)
             return Reply(f"Task {task.id} ({task.title}) is tried again.", "task_updated", task.id, status)
-        task = await handles.tasks.message(task.id, user_id, text)
+        task = await handles.tasks.message(task.id, user_id, text, within=handles.tx)
         return Reply(f"I passed that on to task {task.id} ({task.title}).", "task_updated", task.id, status)
     except PersevereError as error:
         return Reply(f"{error.message} {error.next_step}".strip(), "error", task.id, metadata={"code": error.code})
+
+
+async def _cancel(handles: Handles, task_id: str, user_id: str) -> Task:
+    """In transactions of its own: it waits for the worker that must see it."""
+    await handles.turn.pause()
+    try:
+        return await handles.tasks.cancel(task_id, user_id)
     finally:
         await handles.turn.resume()

@@ -57,16 +57,18 @@ async def _decide(state: TurnState, handles: Handles, approval: Approval) -> Rep
         raise RuntimeError("an approval without a decision")
     metadata = {"approval_id": approval.id}
     comment = state["text"][:_LONGEST_COMMENT] if decision == "reject" and len(state["text"].split()) > 2 else None
-    await handles.turn.pause()
     try:
         await handles.approvals.decide(
-            approval.id, by=state["request"].user_id, decision=decision, revision=approval.revision, comment=comment
+            approval.id,
+            by=state["request"].user_id,
+            decision=decision,
+            revision=approval.revision,
+            comment=comment,
+            within=handles.tx,
         )
     except PersevereError as error:
         message = f"{error.message} {error.next_step}".strip()
         return Reply(message, "error", approval.task_id, metadata=metadata | {"code": error.code})
-    finally:
-        await handles.turn.resume()
     done, then = (
         ("Approved", "the task goes on") if decision == "approve" else ("Rejected", "the task takes notice and says what happens next")
     )

@@ -42,18 +42,9 @@ class Conversation:
         text = read_message(request.message)
         if request.session_id is not None:
             check_session_id(request.session_id)
-        state = await self._run({"request": request, "text": text})
-        reply = state["reply"]
-        return ChatAnswer(
-            message=reply.message,
-            session_id=state["session"].id,
-            intent=reply.intent,
-            task_id=reply.task_id,
-            suggestions=list(reply.suggestions),
-            metadata=answer_metadata(state),
-        )
+        return await self._run({"request": request, "text": text})
 
-    async def _run(self, start: TurnState) -> TurnState:
+    async def _run(self, start: TurnState) -> ChatAnswer:
         """Run the graph. Repositories are looked at while no transaction is open; a turn that lacks one begins again with it."""
         places = Places(self._resources.forge, self._configs)
         if (named := named_place(start["request"])) and recognise(start["text"]).intent is Intent.TASK_SUBMISSION:
@@ -61,10 +52,19 @@ class Conversation:
         for _ in range(_MOST_PLACES):
             try:
                 async with TurnTransaction(self._resources.database) as transaction:
-                    return cast(TurnState, await self._graph.ainvoke(start, context=self._handles(transaction, places)))
+                    return await self._in_transaction(start, transaction, places)
             except NotLookedAtError as missing:
                 await places.look(missing.place)
         raise ConflictError("This conversation changes too fast to be answered.", "Send the message again.")
+
+    async def _in_transaction(self, start: TurnState, transaction: TurnTransaction, places: Places) -> ChatAnswer:
+        request = start["request"]
+        if request.begun is not None:
+            await request.begun(transaction.tx)
+        answer = _answer(cast(TurnState, await self._graph.ainvoke(start, context=self._handles(transaction, places))))
+        if request.ended is not None:
+            await request.ended(transaction.tx, answer)
+        return answer
 
     def _handles(self, transaction: TurnTransaction, places: Places) -> Handles:
         resources = self._resources
@@ -78,3 +78,15 @@ class Conversation:
             workflows=frozenset(resources.workflows.by_name),
             has_model=resources.settings.model != "none",
         )
+
+
+def _answer(state: TurnState) -> ChatAnswer:
+    reply = state["reply"]
+    return ChatAnswer(
+        message=reply.message,
+        session_id=state["session"].id,
+        intent=reply.intent,
+        task_id=reply.task_id,
+        suggestions=list(reply.suggestions),
+        metadata=answer_metadata(state),
+    )

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Literal
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.errors import InvalidRequestError
 from shared.types import Json
@@ -25,6 +28,10 @@ class ChatTurn:
     session_id: str | None = None
     context: Json = field(default_factory=dict)
     default_repo: str | None = None
+    begun: Callable[[AsyncConnection], Awaitable[object]] | None = None
+    """Called first in the turn's transaction, again if it begins anew."""
+    ended: Callable[[AsyncConnection, ChatAnswer], Awaitable[object]] | None = None
+    """Called last in it: what it stores is there if the turn is."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from agent_orchestrator.dependencies import Given, Paged
 from agent_orchestrator.errors import BODY, problems
-from agent_orchestrator.idempotency import once
+from agent_orchestrator.idempotency import Keyed
 from agent_orchestrator.projects import service
 from agent_orchestrator.projects.schemas import ProjectChange, ProjectList, ProjectRequest, ProjectView, RepositoryList
 from agent_orchestrator.tasks.schemas import TaskList, TaskView
@@ -28,11 +28,12 @@ async def list_projects(given: Given, paged: Paged) -> ProjectList:
 @router.post("/projects", response_model=ProjectView, status_code=201, responses=problems(409, *BODY))
 async def create_project(request: Request, body: ProjectRequest, given: Given) -> Response:
     """A name for a repository."""
-
-    async def work() -> ProjectView:
-        return ProjectView.of(await service.create(given, body))
-
-    return await once(request, given.resources.database, given.user_id, 201, work)
+    keyed = Keyed(request, given, 201)
+    await keyed.check()
+    project = await service.prepare(given, body)
+    async with keyed.transaction() as tx:
+        await projects.insert(tx, project)
+        return await keyed.keep(tx, ProjectView.of(project))
 
 
 @router.get("/projects/{project_id}", response_model=ProjectView, responses=problems(404))

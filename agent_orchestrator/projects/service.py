@@ -21,10 +21,10 @@ async def own_project(given: Services, project_id: str) -> Project:
     return project
 
 
-async def create(given: Services, wanted: ProjectRequest) -> Project:
-    """`RepositoryError` when the repository cannot be used."""
+async def prepare(given: Services, wanted: ProjectRequest) -> Project:
+    """The project to be stored. `RepositoryError` when the repository cannot be used."""
     repository = await given.resources.forge.inspect(wanted.repo, wanted.default_branch)
-    project = Project(
+    return Project(
         id=new_id("project"),
         user_id=given.user_id,
         name=wanted.name,
@@ -32,9 +32,6 @@ async def create(given: Services, wanted: ProjectRequest) -> Project:
         default_branch=wanted.default_branch,
         settings=wanted.settings,
     )
-    async with given.resources.database.transaction() as tx:
-        await projects.insert(tx, project)
-    return project
 
 
 async def change(given: Services, project_id: str, wanted: ProjectChange) -> Project:

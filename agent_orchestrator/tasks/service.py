@@ -13,6 +13,7 @@ from agent_orchestrator.runtime.host import is_gone
 from shared.errors import ConflictError, InvalidRequestError, NotFoundError
 from shared.events import store as events_store
 from shared.store import audit, marks, runs, tasks
+from shared.store.joining import joined
 from shared.store.records import Run, Task
 from shared.types import Json, Stage, TaskStatus, new_id
 
@@ -90,9 +91,9 @@ class TaskService:
                 await self._resources.jobs.enqueue(tx, task_id)
         return await self._when_ended(task_id, by)
 
-    async def retry(self, task_id: str, by: str, hint: str | None = None) -> Task:
+    async def retry(self, task_id: str, by: str, hint: str | None = None, *, within: AsyncConnection | None = None) -> Task:
         """Try a failed task again from the stage that failed; a cancelled one from its beginning. A `hint` is planned by first."""
-        async with self._resources.database.transaction() as tx:
+        async with joined(self._resources.database, within) as tx:
             run = await runs.lock(tx, task_id)
             task = _owned(await tasks.get(tx, task_id), task_id, by)
             if task.status not in (TaskStatus.FAILED, TaskStatus.CANCELLED):
@@ -115,11 +116,11 @@ class TaskService:
             await audit.append(tx, actor=by, action="task.retry", task_id=task_id, subject=task_id, data={"hint": hint})
         return task
 
-    async def message(self, task_id: str, by: str, text: str) -> Task:
+    async def message(self, task_id: str, by: str, text: str, *, within: AsyncConnection | None = None) -> Task:
         """Keep a remark with the task, where its planner and its readers find it."""
         if not text.strip():
             raise InvalidRequestError("The message is empty.", "Say what the task should know.")
-        async with self._resources.database.transaction() as tx:
+        async with joined(self._resources.database, within) as tx:
             await runs.lock(tx, task_id)
             task = _owned(await tasks.get(tx, task_id), task_id, by)
             if task.status.is_final:

@@ -14,8 +14,8 @@ from shared.types import Json
 DEFAULT_WORKFLOW = "feature_dev"
 
 
-async def submit(given: Services, wanted: TaskRequest) -> str:
-    """Make the task; its id. `RepositoryError`, `NotFoundError` or `InvalidRequestError` when nothing can come of it."""
+async def prepare(given: Services, wanted: TaskRequest) -> TaskDraft:
+    """Look at what is asked for. `RepositoryError`, `NotFoundError` or `InvalidRequestError` when nothing can come of it."""
     if wanted.model not in (None, given.settings.model):
         raise InvalidRequestError(
             f"The model {wanted.model!r} is not configured.",
@@ -26,9 +26,7 @@ async def submit(given: Services, wanted: TaskRequest) -> str:
         given.resources.workflows.get(wanted.workflow)
     project_id = await _project(given, wanted)
     repository = await given.resources.forge.inspect(wanted.repo, wanted.branch)
-    draft = await _draft(given, wanted, repository, project_id)
-    async with given.resources.database.transaction() as tx:
-        return (await given.tasks.create(tx, draft)).id
+    return await _draft(given, wanted, repository, project_id)
 
 
 async def _project(given: Services, wanted: TaskRequest) -> str | None:

@@ -13,8 +13,12 @@ KEPT = 256
 KEPT_BYTES = 1_000_000
 
 
-class Waiting(Protocol):
-    def wake(self) -> None: ...
+class Follower(Protocol):
+    def wake(self) -> None:
+        """There is something new."""
+
+    def close(self) -> None:
+        """Nothing will come any more."""
 
 
 class Topic:
@@ -25,7 +29,7 @@ class Topic:
 
     def __init__(self, task_id: str) -> None:
         self.task_id = task_id
-        self.followers: set[Waiting] = set()
+        self.followers: set[Follower] = set()
         self.tail: deque[Event] = deque()
         self.last: int | None = None
         self.heard = 0

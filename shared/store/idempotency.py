@@ -1,12 +1,11 @@
-"""Idempotency keys of requests: the same key and body replays the first answer."""
+"""Idempotency keys of requests. A key is stored with its answer in the transaction of the work: both are there, or neither."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from datetime import timedelta
 
-from sqlalchemy import delete, func, select, update
-from sqlalchemy.dialects.postgresql import insert as insert_into
+from sqlalchemy import delete, func, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.errors import ConflictError, InvalidRequestError
@@ -14,8 +13,24 @@ from shared.store.rows import clean
 from shared.store.tables import idempotency_keys as keys
 from shared.types import Json
 
-ABANDONED_AFTER = timedelta(seconds=60)
-"""A request that began so long ago and never finished is taken to have died with its process."""
+KEPT_S = 86_400
+"""How long an answer can be replayed. Every new key removes some that are older, so that they do not pile up."""
+
+_BEGIN = text(
+    "SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0)) AS held, k.request_hash, k.status, k.body FROM (SELECT) AS one "
+    "LEFT JOIN idempotency_keys k ON k.user_id = :user AND k.key = :key AND k.status IS NOT NULL "
+    "AND k.created_at > clock_timestamp() - make_interval(secs => :kept)"
+)
+_FINISH = text(
+    "WITH old AS (SELECT user_id, key FROM idempotency_keys WHERE created_at < clock_timestamp() - make_interval(secs => :kept) "
+    "AND (user_id, key) <> (:user, :key) ORDER BY created_at LIMIT 5 FOR UPDATE SKIP LOCKED), "
+    "gone AS (DELETE FROM idempotency_keys WHERE (user_id, key) IN (SELECT user_id, key FROM old)) "
+    "INSERT INTO idempotency_keys AS k (user_id, key, request_hash, status, body, created_at) "
+    "VALUES (:user, :key, :hash, :status, CAST(:body AS json), clock_timestamp()) "
+    "ON CONFLICT (user_id, key) DO UPDATE SET request_hash = excluded.request_hash, status = excluded.status, body = excluded.body, "
+    "created_at = excluded.created_at WHERE k.status IS NULL OR k.created_at < clock_timestamp() - make_interval(secs => :kept) "
+    "RETURNING k.key"
+)
 
 
 @dataclass(frozen=True)
@@ -27,51 +42,38 @@ class Stored:
 
 
 async def begin(tx: AsyncConnection, user_id: str, key: str, request_hash: str) -> Stored | None:
-    """None: do it, then call `finish` (or `abandon`); else the answer to replay.
+    """None: do the work in this transaction, then call `finish` in it; else the answer to replay.
 
-    `InvalidRequestError` (422) when the key was used with another body, `ConflictError` (409) while the first request is in flight.
-    Works with the work inside the same transaction and with a transaction of its own before the work.
+    `InvalidRequestError` (422) when the key was used with another body, `ConflictError` (409) while another transaction works under it.
     """
     key = clean(key)
-    held = select(func.pg_try_advisory_xact_lock(func.hashtextextended(f"idempotency:{user_id}:{key}", 0)))
-    if not (await tx.execute(held)).scalar_one():
-        raise _in_flight()
-    fresh = insert_into(keys).values(user_id=user_id, key=key, request_hash=request_hash).on_conflict_do_nothing().returning(keys.c.key)
-    if (await tx.execute(fresh)).first():
+    given = {"name": f"idempotency:{user_id}:{key}", "user": user_id, "key": key, "kept": KEPT_S}
+    row = (await tx.execute(_BEGIN, given)).one()
+    if row.status is None:
+        if not row.held:
+            raise _in_flight()
         return None
-    mine = keys.c.user_id == user_id, keys.c.key == key
-    abandoned = keys.c.created_at < func.clock_timestamp() - ABANDONED_AFTER
-    row = (await tx.execute(select(keys.c.request_hash, keys.c.status, keys.c.body, abandoned.label("abandoned")).where(*mine))).one()
     if row.request_hash != request_hash:
         raise InvalidRequestError(
             "This Idempotency-Key was used with another request body.", "Use a new key for a new request.", code="idempotency_key_reused"
         )
-    if row.status is not None:
-        return Stored(row.status, row.body)
-    if not row.abandoned:
+    return Stored(row.status, row.body)
+
+
+async def finish(tx: AsyncConnection, user_id: str, key: str, request_hash: str, status: int, body: Json) -> None:
+    """Keep the answer for replays. `ConflictError` when another request was faster: this one's work must not be committed."""
+    given = {"user": user_id, "key": clean(key), "hash": request_hash, "status": status, "body": json.dumps(clean(body)), "kept": KEPT_S}
+    if (await tx.execute(_FINISH, given)).first() is None:
         raise _in_flight()
-    await tx.execute(update(keys).where(*mine).values(created_at=func.clock_timestamp()))
-    return None
+
+
+async def sweep(tx: AsyncConnection, older_than_s: float = KEPT_S) -> int:
+    """Forget keys so many seconds old; how many."""
+    old = keys.c.created_at < func.clock_timestamp() - func.make_interval(0, 0, 0, 0, 0, 0, older_than_s)
+    return (await tx.execute(delete(keys).where(old))).rowcount
 
 
 def _in_flight() -> ConflictError:
     return ConflictError(
         "A request with this Idempotency-Key is still being answered.", "Repeat it in a moment.", code="idempotency_in_flight"
     )
-
-
-async def finish(tx: AsyncConnection, user_id: str, key: str, status: int, body: Json) -> None:
-    """Keep the answer for replays."""
-    mine = keys.c.user_id == user_id, keys.c.key == clean(key)
-    await tx.execute(update(keys).where(*mine).values(status=status, body=clean(body)))
-
-
-async def abandon(tx: AsyncConnection, user_id: str, key: str) -> None:
-    """The request failed without an answer worth keeping: the key may be used again."""
-    await tx.execute(delete(keys).where(keys.c.user_id == user_id, keys.c.key == clean(key), keys.c.status.is_(None)))
-
-
-async def sweep(tx: AsyncConnection, older_than_s: float = 86_400) -> int:
-    """Forget keys so many seconds old; how many."""
-    old = keys.c.created_at < func.clock_timestamp() - timedelta(seconds=older_than_s)
-    return (await tx.execute(delete(keys).where(old))).rowcount
