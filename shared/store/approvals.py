@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, case, cast, func, literal, select, tuple_
+from sqlalchemy import JSON, cast, func, literal, literal_column, select, tuple_
 from sqlalchemy import insert as insert_into
 from sqlalchemy import update as update_table
 from sqlalchemy.dialects.postgresql import JSONB
@@ -17,11 +17,13 @@ from shared.store.tables import approvals, tasks
 from shared.types import ApprovalStatus, Json, utcnow
 
 _COLUMNS = columns(Approval, approvals)
+_WAITING: Any = approvals.c.status == literal_column("'pending'")
 
 
 async def insert(tx: AsyncConnection, approval: Approval) -> Approval:
     """Ask. A task has at most one pending approval of a gate: close the old one first."""
-    await tx.execute(insert_into(approvals), to_row(approval))
+    owner = select(tasks.c.user_id).where(tasks.c.id == approval.task_id).scalar_subquery()
+    await tx.execute(insert_into(approvals).values({**to_row(approval), "user_id": owner}))
     return approval
 
 
@@ -50,14 +52,17 @@ async def list_(
     cursor: str | None = None,
 ) -> tuple[list[Approval], str | None]:
     """Pending ones first, then newest first, and the cursor of the next page. `user_id` is the task's owner."""
-    waiting = case((approvals.c.status == ApprovalStatus.PENDING.value, 1), else_=0)
-    query = select(*_COLUMNS).order_by(waiting.desc(), approvals.c.created_at.desc(), approvals.c.id.desc()).limit(limit + 1)
+    newest: list[Any] = [approvals.c.created_at, approvals.c.id]
+    order = newest if status is not None else [_WAITING, *newest]
+    query = select(*_COLUMNS).order_by(*(part.desc() for part in order)).limit(limit + 1)
     if user_id is not None:
-        query = query.join(tasks, tasks.c.id == approvals.c.task_id).where(tasks.c.user_id == user_id)
+        query = query.where(approvals.c.user_id == user_id)
     if status is not None:
         query = query.where(approvals.c.status == str(status))
     if cursor:
-        query = query.where(tuple_(waiting, approvals.c.created_at, approvals.c.id) < tuple_(*decode_cursor(cursor, int, datetime, str)))
+        waiting, *last_seen = decode_cursor(cursor, int, datetime, str)
+        after = last_seen if status is not None else [bool(waiting), *last_seen]
+        query = query.where(tuple_(*order) < tuple_(*after))
     found = to_records(Approval, await tx.execute(query))
     if len(found) <= limit:
         return found, None

@@ -74,7 +74,7 @@ sessions = Table(
     _time("created_at"),
     _time("updated_at"),
     Index("ix_sessions_user_id_updated_at", "user_id", "updated_at", "id"),
-    Index("ix_sessions_project_id", "project_id"),
+    Index("ix_sessions_project_id_updated_at", "project_id", "updated_at", "id"),
 )
 
 messages = Table(
@@ -119,11 +119,22 @@ tasks = Table(
     _time("updated_at"),
     _time("finished_at", nullable=True),
     Column("event_count", BigInteger, nullable=False, server_default=text("0")),
+    _time("pruned_at", nullable=True),
     Index("ix_tasks_created_at", "created_at", "id"),
     Index("ix_tasks_user_id_created_at", "user_id", "created_at", "id"),
     Index("ix_tasks_project_id_created_at", "project_id", "created_at", "id"),
     Index("ix_tasks_session_id_created_at", "session_id", "created_at", "id"),
+    Index("ix_tasks_user_id_status_created_at", "user_id", "status", "created_at", "id"),
+    Index("ix_tasks_project_id_status_created_at", "project_id", "status", "created_at", "id"),
+    Index("ix_tasks_id_beginning", "id", postgresql_ops={"id": "text_pattern_ops"}),
+    Index(
+        "ix_tasks_finished",
+        "finished_at",
+        postgresql_where=text("finished_at IS NOT NULL AND (pruned_at IS NULL OR pruned_at < finished_at)"),
+    ),
 )
+
+Index("ix_tasks_id_end", func.reverse(tasks.c.id).label("reversed"), postgresql_ops={"reversed": "text_pattern_ops"})
 
 runs = Table(
     "runs",
@@ -196,7 +207,12 @@ approvals = Table(
     _time("expires_at", nullable=True),
     _time("decided_at", nullable=True),
     Index("ix_approvals_task_id_created_at", "task_id", "created_at"),
+    Column("user_id", Text),
     Index("ix_approvals_created_at", "created_at", "id"),
+    Index("ix_approvals_waiting_first", text("(status = 'pending')"), "created_at", "id"),
+    Index("ix_approvals_user_id_waiting_first", "user_id", text("(status = 'pending')"), "created_at", "id"),
+    Index("ix_approvals_user_id_status_created_at", "user_id", "status", "created_at", "id"),
+    Index("ix_approvals_pending_expires_at", "expires_at", postgresql_where=text("status = 'pending'")),
     Index("uq_approvals_one_pending", "task_id", "gate", unique=True, postgresql_where=text("status = 'pending'")),
 )
 
@@ -219,6 +235,7 @@ pull_requests = Table(
     UniqueConstraint("repo", "number"),
     UniqueConstraint("task_id", "branch"),
     Index("ix_pull_requests_created_at", "created_at", "id"),
+    Index("ix_pull_requests_repo_created_at", "repo", "created_at", "id"),
 )
 
 effects = Table(

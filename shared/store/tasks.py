@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, or_, select, tuple_
+from sqlalchemy import ColumnElement, case, func, or_, select, tuple_, union_all
 from sqlalchemy import insert as insert_into
 from sqlalchemy import update as update_table
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -56,15 +56,27 @@ async def list_(
     cursor: str | None = None,
 ) -> tuple[list[Task], str | None]:
     """Newest first, and the cursor of the next page. `status` is one status or several."""
-    query = select(*_COLUMNS).order_by(tasks.c.created_at.desc(), tasks.c.id.desc()).limit(limit + 1)
+    wanted: list[ColumnElement[bool]] = []
     for column, value in ((tasks.c.user_id, user_id), (tasks.c.project_id, project_id), (tasks.c.session_id, session_id)):
         if value is not None:
-            query = query.where(column == value)
-    if status is not None:
-        query = query.where(tasks.c.status.in_([str(status)] if isinstance(status, str) else [str(one) for one in status]))
+            wanted.append(column == value)
     if cursor:
-        query = query.where(tuple_(tasks.c.created_at, tasks.c.id) < tuple_(*decode_cursor(cursor, datetime, str)))
+        wanted.append(tuple_(tasks.c.created_at, tasks.c.id) < tuple_(*decode_cursor(cursor, datetime, str)))
+    if status is not None:
+        wanted.append(_newest_of([str(status)] if isinstance(status, str) else [str(one) for one in status], wanted, limit))
+    query = select(*_COLUMNS).where(*wanted).order_by(tasks.c.created_at.desc(), tasks.c.id.desc()).limit(limit + 1)
     return page(to_records(Task, await tx.execute(query)), limit, "created_at", "id")
+
+
+def _newest_of(statuses: Collection[str], wanted: Sequence[ColumnElement[bool]], limit: int) -> ColumnElement[bool]:
+    """One of `statuses`. Several are looked up one by one: no index gives them in order together."""
+    if len(statuses) == 1:
+        return tasks.c.status == next(iter(statuses))
+    parts = [
+        select(tasks.c.id).where(*wanted, tasks.c.status == one).order_by(tasks.c.created_at.desc(), tasks.c.id.desc()).limit(limit + 1)
+        for one in statuses
+    ]
+    return tasks.c.id.in_(select(union_all(*(part.subquery().select() for part in parts)).subquery()))
 
 
 async def find(tx: AsyncConnection, text: str, user_id: str | None) -> list[Task]:
@@ -75,7 +87,9 @@ async def find(tx: AsyncConnection, text: str, user_id: str | None) -> list[Task
         return []
     match: ColumnElement[bool] = tasks.c.id.in_([text, f"task_{name}"])
     if len(name) >= _SHORTEST_FRAGMENT:
-        match = or_(match, tasks.c.id.startswith(f"task_{name}", autoescape=True), tasks.c.id.endswith(name, autoescape=True))
+        match = or_(
+            match, tasks.c.id.startswith(f"task_{name}", autoescape=True), func.reverse(tasks.c.id).startswith(name[::-1], autoescape=True)
+        )
     exact_first = case((tasks.c.id.in_([text, f"task_{name}"]), 0), else_=1)
     query = select(*_COLUMNS).where(match).order_by(exact_first, tasks.c.created_at.desc()).limit(10)
     if user_id is not None:
