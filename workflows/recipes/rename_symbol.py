@@ -9,7 +9,7 @@ from shared.recipes.port import ApplyReport, MissingSlot, NotApplicable, Nothing
 from shared.recipes.repository_config import RepositoryConfig
 from shared.types import Json, Plan, PlanStep, RecipeChoice, Risk, RiskLevel
 from workflows.recipes.tooling import run_script
-from workflows.recipes.wording import IDENTIFIER, PATH, QUOTES, count, listing, matches_any, plain, quoted
+from workflows.recipes.wording import IDENTIFIER, PATH, QUOTES, count, matches_any, plain, quoted
 
 _KINDS = {
     "constant": "variable",
@@ -188,17 +188,13 @@ def _refused_name(arguments: Json) -> NothingToDo | NotApplicable | None:
 
 async def _rename(workspace: RecipeWorkspace, arguments: Json, *, write: bool) -> Json | NothingToDo | NotApplicable:
     files = list(await workspace.files())
-    request = {**arguments, "files": files, "write": False}
-    outcome: Json = await run_script(workspace, "rename_symbol.py", request)
+    protected = [path for path in files if matches_any(path, workspace.config.never_touch)]
+    outcome: Json = await run_script(
+        workspace, "rename_symbol.py", {**arguments, "files": files, "protected": protected, "write": write}, timeout_s=600
+    )
     status = outcome["status"]
     if status == "already":
         return NothingToDo(outcome["message"])
     if status != "ok":
         return NotApplicable(outcome["message"], outcome.get("next_step", ""), code=status)
-    protected = [path for path in outcome["files"] if matches_any(path, workspace.config.never_touch)]
-    if protected:
-        return NotApplicable(
-            f"The rename would change {listing(protected)}, which `.persevere.yml` says never to touch.",
-            "Name another symbol, or change `never_touch`.",
-        )
-    return dict(await run_script(workspace, "rename_symbol.py", {**request, "write": True})) if write else outcome
+    return outcome

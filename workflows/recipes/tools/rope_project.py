@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import sysconfig
 from collections.abc import Sequence
@@ -91,6 +92,60 @@ def module_names(path: str, folders: Sequence[str]) -> set[str]:
     return {name for name in names if all(part.isidentifier() for part in name.split("."))}
 
 
-def quiet() -> None:
-    """Deep expressions must not end the process."""
+def exporting_names(paths: Sequence[str], modules: set[str], folders: Sequence[str]) -> set[str]:
+    """The modules and every package that takes all names of one of them by `from module import *`."""
+    stars = [(path, _star_imports(path)) for path in paths]
+    known = set(modules)
+    while True:
+        more = set()
+        for path, imports in stars:
+            names = module_names(path, folders) if imports else set()
+            for name in names - known:
+                package = name if os.path.basename(path).startswith("__init__.") else name.rpartition(".")[0]
+                if any(_absolute(each, package) in known for each in imports):
+                    more.add(name)
+        if not more:
+            return known
+        known |= more
+
+
+def _star_imports(path: str) -> list[str]:
+    with open(path, "rb") as file:
+        data = file.read()
+    return [match.decode() for match in re.findall(rb"(?m)^[ \t]*from[ \t]+([\w.]+)[ \t]+import[ \t]*\(?[ \t]*\*", data)]
+
+
+def _absolute(module: str, package: str) -> str:
+    """A relative module name (`.core`, `..core`) seen from a package."""
+    level = len(module) - len(module.lstrip("."))
+    if not level:
+        return module
+    parents = package.split(".")[: len(package.split(".")) - level + 1]
+    return ".".join([*parents, *filter(None, [module.lstrip(".")])])
+
+
+def tune() -> None:
+    """Deep expressions must not end the process; a scope's extent is read from its syntax tree, many times faster than rope's way."""
+    from rope.base import pyscopes
+
     sys.setrecursionlimit(20_000)
+    pyscopes.Scope.get_region = _region
+
+
+def _region(scope: Any) -> tuple[int, int]:
+    """First and last offset of a scope's code."""
+    known = scope.__dict__.get("known_region")
+    if known is None:
+        module, node = scope._get_global_scope().pyobject, scope.pyobject.get_ast()
+        if scope.parent is None:
+            known = (0, len(module.source_code))
+        else:
+            known = (_offset(module, node.lineno, node.col_offset), _offset(module, node.end_lineno, node.end_col_offset))
+        scope.known_region = known
+    return known  # type: ignore[no-any-return]
+
+
+def _offset(module: Any, line: int, column: int) -> int:
+    start: int = module.lines.get_line_start(line)
+    text = module.source_code[start : start + column]
+    return start + (column if text.isascii() else len(text.encode()[:column].decode(errors="ignore")))

@@ -1,0 +1,25 @@
+"""Where a name stands in code, in f-strings too."""
+
+from __future__ import annotations
+
+import pytest
+
+from workflows.recipes.tools.code_words import code_offsets
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("old = old2 + x.old", [0, 15]),
+        ("# old\nold", [6]),
+        ('\'old\' """old\nold""" old', [20]),
+        ('f"old {old}"', [7]),
+        ('f"""é\n {k.old!r:>{old}} {{old}} {"old"}"""', [10, 18]),
+        ("rf'{old}' b'old'", [4]),
+        ("f'{x[\"old\"]} {old:old} {a != old}'", [14, 29]),
+        ('"unended old', []),
+        (r"'\' old' old", [9]),
+    ],
+)
+def test_code_offsets(text: str, expected: list[int]) -> None:
+    assert list(code_offsets(text, "old")) == expected
