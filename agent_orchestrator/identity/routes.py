@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
 from agent_orchestrator.dependencies import Given
 from agent_orchestrator.errors import problems
+from agent_orchestrator.idempotency import read_key
 from agent_orchestrator.identity.schemas import Me, ModelList, SignInLink
 from agent_orchestrator.identity.service import COOKIE, SESSION_S, SIGN_IN_S
 from shared.errors import NotFoundError
@@ -21,9 +22,9 @@ async def me(given: Given) -> Me:
 
 
 @router.post("/auth/sign-in", response_model=SignInLink, status_code=201, responses=problems())
-async def make_sign_in_link(given: Given) -> SignInLink:
+async def make_sign_in_link(request: Request, given: Given) -> SignInLink:
     """A link that signs a browser in once."""
-    return SignInLink(path=f"/auth/sign-in/{given.identity.new_code()}", expires_in_s=SIGN_IN_S)
+    return SignInLink(path=f"/auth/sign-in/{given.identity.new_code(read_key(request))}", expires_in_s=SIGN_IN_S)
 
 
 @router.get(

@@ -41,6 +41,7 @@ class Identity:
         self._token = token.encode()
         self._now = now
         self._codes: dict[bytes, float] = {}
+        self._by_key: dict[str, tuple[str, float]] = {}
 
     def authenticate(self, authorization: str, cookie: str) -> Literal["bearer", "cookie"] | None:
         """By the values of the headers `Authorization` and `Cookie`; a wrong bearer token is not made good by a cookie."""
@@ -55,10 +56,17 @@ class Identity:
         issued = str(int(self._now()))
         return f"{issued}.{self._sign(issued)}"
 
-    def new_code(self) -> str:
-        """A code that signs in once, within `SIGN_IN_S` seconds."""
-        code = secrets.token_urlsafe(24)
-        self._codes[_digest(code)] = self._now() + SIGN_IN_S
+    def new_code(self, key: str | None = None) -> str:
+        """A code that signs in once, within `SIGN_IN_S` seconds. The same one for the same `key` as long: it is not stored anywhere."""
+        now = self._now()
+        self._codes = {digest: until for digest, until in self._codes.items() if until > now}
+        self._by_key = {known: (code, until) for known, (code, until) in self._by_key.items() if until > now}
+        if key in self._by_key:
+            return self._by_key[key][0]
+        code, until = secrets.token_urlsafe(24), now + SIGN_IN_S
+        self._codes[_digest(code)] = until
+        if key is not None:
+            self._by_key[key] = code, until
         return code
 
     def redeem(self, code: str) -> bool:

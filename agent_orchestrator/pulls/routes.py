@@ -24,9 +24,9 @@ PAGE: dict[int | str, dict[str, Any]] = {
 
 @router.get("/pulls", response_model=PullList, responses=problems(422))
 async def list_pulls(given: Given, paged: Paged, repo: Annotated[str | None, Query(max_length=4096)] = None) -> PullList:
-    """Local pull requests, newest first."""
+    """The local pull requests of your tasks, newest first."""
     async with given.resources.database.connection() as tx:
-        found, cursor = await pull_requests.list_(tx, repo, limit=paged.limit, cursor=paged.cursor)
+        found, cursor = await pull_requests.list_(tx, repo, user_id=given.user_id, limit=paged.limit, cursor=paged.cursor)
     return PullList(items=[PullView.of(item) for item in found], next_cursor=cursor)
 
 

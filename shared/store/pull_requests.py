@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.errors import NotFoundError
 from shared.store.records import PullRequest
 from shared.store.rows import columns, decode_cursor, field_values, page, to_record, to_records, to_row
-from shared.store.tables import pull_requests
+from shared.store.tables import pull_requests, tasks
 
 _COLUMNS = columns(PullRequest, pull_requests)
 
@@ -52,12 +52,14 @@ async def update(tx: AsyncConnection, id: str, **fields: Any) -> PullRequest:
 
 
 async def list_(
-    tx: AsyncConnection, repo: str | None = None, *, limit: int = 50, cursor: str | None = None
+    tx: AsyncConnection, repo: str | None = None, *, user_id: str | None = None, limit: int = 50, cursor: str | None = None
 ) -> tuple[list[PullRequest], str | None]:
-    """Newest first, and the cursor of the next page; of every repository when `repo` is None."""
+    """Newest first, and the cursor of the next page; of every repository when `repo` is None, of every user's tasks without `user_id`."""
     query = select(*_COLUMNS).order_by(pull_requests.c.created_at.desc(), pull_requests.c.id.desc()).limit(limit + 1)
     if repo is not None:
         query = query.where(pull_requests.c.repo == repo)
+    if user_id is not None:
+        query = query.join(tasks, tasks.c.id == pull_requests.c.task_id).where(tasks.c.user_id == user_id)
     if cursor:
         query = query.where(tuple_(pull_requests.c.created_at, pull_requests.c.id) < tuple_(*decode_cursor(cursor, datetime, str)))
     return page(to_records(PullRequest, await tx.execute(query)), limit, "created_at", "id")
