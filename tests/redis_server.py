@@ -51,6 +51,10 @@ class OwnRedis:
             self._process.wait()
             self._process = None
 
+    def signal(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def command(self, *words: str) -> bytes:
         """One command over a connection of its own; the raw answer's first part."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:

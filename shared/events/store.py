@@ -9,6 +9,7 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.errors import NotFoundError
+from shared.store.database import ANNOUNCED
 from shared.store.records import Event
 from shared.store.rows import clean, columns, to_records
 from shared.store.tables import events
@@ -16,10 +17,9 @@ from shared.types import Json, Stage, utcnow
 
 CHANNEL = "persevere_events"
 _COLUMNS = columns(Event, events)
-_COUNT = text(
-    "WITH counted AS (UPDATE tasks SET event_count = event_count + :more WHERE id = :task RETURNING id, event_count) "
-    "SELECT event_count, pg_notify(:channel, id || ':' || event_count) FROM counted"
-)
+_COUNTED = "WITH counted AS (UPDATE tasks SET event_count = event_count + :more WHERE id = :task RETURNING id, event_count) "
+_COUNT = text(f"{_COUNTED} SELECT event_count FROM counted")
+_COUNT_AND_ANNOUNCE = text(f"{_COUNTED} SELECT event_count, pg_notify('{CHANNEL}', id || ':' || event_count) FROM counted")
 
 
 async def append(tx: AsyncConnection, task_id: str, stage: Stage, new: Sequence[tuple[str, Json]]) -> list[Event]:
@@ -29,9 +29,13 @@ async def append(tx: AsyncConnection, task_id: str, stage: Stage, new: Sequence[
     """
     if not new:
         return []
-    last = (await tx.execute(_COUNT, {"task": task_id, "more": len(new), "channel": CHANNEL})).scalar_one_or_none()
+    announced = tx.info.get(ANNOUNCED)
+    count = _COUNT_AND_ANNOUNCE if announced is None else _COUNT
+    last = (await tx.execute(count, {"task": task_id, "more": len(new)})).scalar_one_or_none()
     if last is None:
         raise NotFoundError(f"There is no task {task_id}.")
+    if announced is not None:
+        announced[task_id] = last
     now, first = utcnow(), last - len(new) + 1
     made = [
         Event(task_id=task_id, seq=first + index, type=type_, stage=stage, data=clean(data), created_at=now)

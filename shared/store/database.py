@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import select
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,6 +25,8 @@ CONNECTION: dict[str, Any] = {
 """How every connection is made: one whose other side was cut off is given up after about 10 s."""
 FROZEN_S = 8
 """Seconds after which the server ends a transaction that does nothing: a stopped process must not keep what it has locked."""
+ANNOUNCED = "announced"
+"""In the `info` of a transaction's connection: task -> seq of its last new event. Missing: the database announces."""
 _NEXT_STEP = "Check that PostgreSQL runs and that DATABASE_URL is right, or unset it to use the embedded server."
 
 
@@ -66,19 +68,38 @@ class Database:
         self.url = conninfo.replace("postgresql://", "postgresql+psycopg://", 1)
         self._engine = engine
         self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self.announce: Callable[[Mapping[str, int]], None] | None = None
+        """Told after a commit what `ANNOUNCED` gathered in the transaction. None: the database announces it."""
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """BEGIN … COMMIT, or ROLLBACK when the body raises. `UnavailableError` when the connection is lost."""
         try:
             async with self._engine.begin() as connection:
-                yield connection
+                with self._gathering(connection) as announced:
+                    yield connection
+            if announced and self.announce is not None:
+                self.announce(announced)
         except exc.DBAPIError as error:
             if _lost(error):
                 raise unavailable(self.conninfo, error) from error
             raise
         except psycopg.OperationalError as error:
             raise unavailable(self.conninfo, error) from error
+
+    @contextmanager
+    def _gathering(self, connection: AsyncConnection) -> Iterator[dict[str, int]]:
+        """A place for this transaction's announcements."""
+        gathered: dict[str, int] = {}
+        if self.announce is None:
+            yield gathered
+            return
+        kept = connection.info
+        kept[ANNOUNCED] = gathered
+        try:
+            yield gathered
+        finally:
+            kept.pop(ANNOUNCED, None)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:
@@ -100,9 +121,10 @@ class Database:
 
 async def give_up_when_frozen(connection: psycopg.AsyncConnection[Any]) -> None:
     """Let the server end transactions of a process that was stopped or cut off within them. By SET: poolers refuse start-up options."""
+    autocommit = connection.autocommit
     await connection.set_autocommit(True)
     await connection.execute(f"SET idle_in_transaction_session_timeout = '{FROZEN_S}s'".encode())
-    await connection.set_autocommit(False)
+    await connection.set_autocommit(autocommit)
 
 
 def _lost(error: exc.DBAPIError) -> bool:
@@ -111,9 +133,18 @@ def _lost(error: exc.DBAPIError) -> bool:
 
 def _reject_hung_up(dbapi_connection: Any, _record: Any, _proxy: Any) -> None:
     """An idle connection with something to read was closed by the server: take another, without asking over the network first."""
-    raw: psycopg.AsyncConnection[Any] = dbapi_connection.driver_connection
-    if raw.closed or (hasattr(select, "poll") and _readable(raw.pgconn.socket)):
+    if _hung_up(dbapi_connection.driver_connection):
         raise exc.DisconnectionError("the server closed the connection")
+
+
+async def check_alive(connection: psycopg.AsyncConnection[Any]) -> None:
+    """The same for a pool of psycopg's."""
+    if _hung_up(connection):
+        raise psycopg.OperationalError("the server closed the connection")
+
+
+def _hung_up(connection: psycopg.AsyncConnection[Any]) -> bool:
+    return connection.closed or (hasattr(select, "poll") and _readable(connection.pgconn.socket))
 
 
 def _readable(descriptor: int) -> bool:
@@ -131,7 +162,11 @@ async def open_database(url: str, *, pool_size: int = 10) -> AsyncIterator[Datab
         connection: psycopg.AsyncConnection[Any] = await psycopg.AsyncConnection.connect(
             conninfo, application_name="persevere", **CONNECTION
         )
-        await give_up_when_frozen(connection)
+        try:
+            await give_up_when_frozen(connection)
+        except BaseException:
+            await connection.close()
+            raise
         return connection
 
     engine = create_async_engine(
