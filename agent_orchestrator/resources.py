@@ -15,7 +15,7 @@ from shared.approvals.policy import ApprovalPolicy, load_policy
 from shared.artifacts.files import FileArtifacts
 from shared.errors import SettingsError
 from shared.events.feed import open_event_feed
-from shared.events.port import EventFeed
+from shared.events.port import Announcements, EventFeed
 from shared.forge.local import LocalForge
 from shared.forge.port import Forge
 from shared.intent.port import Recogniser
@@ -80,7 +80,7 @@ async def open_resources(settings: Settings, *, worker: bool) -> AsyncIterator[R
         resources = Resources(
             settings=settings,
             database=database,
-            feed=await stack.enter_async_context(open_event_feed(database)),
+            feed=await stack.enter_async_context(open_event_feed(database, await _announcements(stack, redis, database))),
             artifacts=FileArtifacts(settings.data_dir),
             jobs=JobQueue(database.conninfo),
             forge=LocalForge(settings.data_dir),
@@ -110,6 +110,15 @@ async def _redis(stack: AsyncExitStack, url: str | None) -> RedisServer | None:
     from shared.store.redis import open_redis
 
     return await stack.enter_async_context(open_redis(url))
+
+
+async def _announcements(stack: AsyncExitStack, redis: RedisServer | None, database: Database) -> Announcements | None:
+    """How servers tell one another of new events: over Redis if there is one, else PostgreSQL does it alone."""
+    if redis is None:
+        return None
+    from shared.events.redis import open_redis_announcements
+
+    return await stack.enter_async_context(open_redis_announcements(redis, database))
 
 
 def _make_private(data_dir: Path) -> None:
