@@ -56,7 +56,8 @@ async def diff_gate(state: SupervisorState, runtime: Runtime[SupervisorContext])
 async def red_gate(state: SupervisorState, runtime: Runtime[SupervisorContext]) -> SupervisorState:
     """Red tests never pass quietly: a person opens a draft all the same, gives a hint, or drops it."""
     newly = (state.get("test_results") or {}).get("newly_failing", [])
-    title = f"The change makes {len(newly) or 'some'} tests fail. Approve: open a draft all the same. Respond: try again. Reject: drop it."
+    count = f"{len(newly)} test{'' if len(newly) == 1 else 's'}" if newly else "some tests"
+    title = f"The change makes {count} fail. Approve: open a draft all the same. Respond: try again. Reject: drop it."
     raised = Risk(level=RiskLevel.HIGH, score=0.9, reasons=["tests are red because of this change"])
     return await _ask_about_diff(state, runtime, title, TaskStatus.WAITING, raised)
 

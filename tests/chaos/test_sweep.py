@@ -1,0 +1,57 @@
+"""A task survives the death of its process at any point: the same end, the same events, one branch, one pull request.
+
+`PERSEVERE_CHAOS=every` kills at every passing of every point instead of the first and the last.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+
+import pytest
+
+from tests.chaos.sweep import Outcome, Sweep, kills_of
+
+EVERY = os.environ.get("PERSEVERE_CHAOS") == "every"
+SEED = int(os.environ.get("PERSEVERE_TEST_SEED", "0")) or random.SystemRandom().randrange(1 << 30)
+MISSED = 0.05
+"""How many kills may come too late: points of polling loops are not passed equally often each time."""
+
+
+def _tell(outcomes: list[Outcome]) -> str:
+    """What the log of a run shows: how many, and every one that went wrong."""
+    reached = [outcome for outcome in outcomes if outcome.reached]
+    survived = [outcome for outcome in reached if not outcome.wrong]
+    wrong = [f"  {outcome.point}, passing {outcome.passing}: {'; '.join(outcome.wrong)}" for outcome in outcomes if outcome.wrong]
+    return "\n".join([f"points {len(reached)}, survived {len(survived)}, seed {SEED}", *wrong])
+
+
+def _judge(outcomes: list[Outcome], capsys: pytest.CaptureFixture[str]) -> None:
+    told = _tell(outcomes)
+    with capsys.disabled():
+        print(f"\n{told}")  # noqa: T201
+    assert not any(outcome.wrong for outcome in outcomes), told
+    missed = [outcome.point for outcome in outcomes if not outcome.reached]
+    assert len(missed) <= max(1, MISSED * len(outcomes)), missed
+
+
+def test_some_points(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
+    """A handful by lot, for every run of the tests."""
+    story, counts = sweep.undisturbed()
+    _judge(sweep.kill_at(story, random.Random(SEED).sample(kills_of(counts), 6)), capsys)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(5400)
+def test_every_point(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
+    story, counts = sweep.undisturbed()
+    _judge(sweep.kill_at(story, kills_of(counts, every=EVERY)), capsys)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_moments_by_lot_and_several_deaths_in_one_life(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
+    """Between the points too, and up to three deaths before the task may end."""
+    story, _ = sweep.undisturbed()
+    lot = random.Random(SEED)
+    _judge([sweep.kill_after(story, [lot.uniform(0.1, 2.5) for _ in range(lot.randint(1, 3))]) for _ in range(10)], capsys)
