@@ -17,6 +17,10 @@ from shared.types import Json, canonical_json, sha256_hex, utcnow
 _COLUMNS = columns(AuditEntry, audit_log)
 _GENESIS = "0" * 64
 _PAGE = 1000
+_HOLD = select(func.pg_advisory_xact_lock(func.hashtextextended("audit_log", 0)))
+_LAST = select(*_COLUMNS).order_by(audit_log.c.seq.desc()).limit(1)
+_HEAD = select(audit_log.c.seq, audit_log.c.hash).order_by(audit_log.c.seq.desc()).limit(1)
+_INSERT = insert_into(audit_log)
 
 
 @dataclass(frozen=True)
@@ -48,16 +52,16 @@ async def append(
     tx: AsyncConnection, *, actor: str, action: str, task_id: str | None = None, subject: str = "", data: Json | None = None
 ) -> AuditEntry:
     """Add an entry. Holds the log until the end of the transaction: do it last."""
-    await tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended("audit_log", 0))))
-    last = (await tx.execute(select(audit_log.c.seq, audit_log.c.hash).order_by(audit_log.c.seq.desc()).limit(1))).first()
-    seq, previous = (last.seq + 1, last.hash) if last else (1, _GENESIS)
+    await tx.execute(_HOLD)
+    newest = (await tx.execute(_HEAD)).first()
+    seq, previous = (newest.seq + 1, newest.hash) if newest else (1, _GENESIS)
     actor, action, subject, content = clean(actor), clean(action), clean(subject), clean(data or {})
     at = utcnow()
     digest = entry_hash(previous_hash=previous, seq=seq, at=at, actor=actor, action=action, task_id=task_id, subject=subject, data=content)
     entry = AuditEntry(
         seq=seq, at=at, actor=actor, action=action, task_id=task_id, subject=subject, data=content, previous_hash=previous, hash=digest
     )
-    await tx.execute(insert_into(audit_log), to_row(entry))
+    await tx.execute(_INSERT, to_row(entry))
     return entry
 
 
@@ -68,7 +72,7 @@ async def for_task(tx: AsyncConnection, task_id: str) -> list[AuditEntry]:
 
 async def last(tx: AsyncConnection) -> AuditEntry | None:
     """The newest entry: its hash, kept elsewhere, proves that nothing was cut off the end."""
-    return to_record(AuditEntry, (await tx.execute(select(*_COLUMNS).order_by(audit_log.c.seq.desc()).limit(1))).first())
+    return to_record(AuditEntry, (await tx.execute(_LAST)).first())
 
 
 async def verify(tx: AsyncConnection) -> AuditReport:

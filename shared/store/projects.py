@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import bindparam, select, tuple_
 from sqlalchemy import delete as delete_from
 from sqlalchemy import insert as insert_into
-from sqlalchemy import select, tuple_
 from sqlalchemy import update as update_table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,6 +17,12 @@ from shared.store.rows import columns, decode_cursor, field_values, page, to_rec
 from shared.store.tables import projects
 
 _COLUMNS = columns(Project, projects)
+_BY_REPO = (
+    select(*_COLUMNS)
+    .where(projects.c.user_id == bindparam("user"), projects.c.repo == bindparam("repository"))
+    .order_by(projects.c.created_at)
+    .limit(1)
+)
 
 
 async def insert(tx: AsyncConnection, project: Project) -> Project:
@@ -30,8 +36,7 @@ async def get(tx: AsyncConnection, id: str) -> Project | None:
 
 async def by_repo(tx: AsyncConnection, user_id: str, repo: str) -> Project | None:
     """The user's oldest project of a repository."""
-    found = select(*_COLUMNS).where(projects.c.user_id == user_id, projects.c.repo == repo).order_by(projects.c.created_at).limit(1)
-    return to_record(Project, (await tx.execute(found)).first())
+    return to_record(Project, (await tx.execute(_BY_REPO, {"user": user_id, "repository": repo})).first())
 
 
 async def list_(
