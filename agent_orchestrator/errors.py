@@ -111,7 +111,8 @@ async def _persevere_error(_request: Request, exc: Exception) -> Response:
     assert isinstance(exc, PersevereError)
     if exc.status >= 500:
         logger.warning("%s: %s", exc.code, exc.message)
-    return problem_response(of_error(exc))
+    wait_s = exc.details.get("retry_after_s")
+    return problem_response(of_error(exc), None if wait_s is None else {"Retry-After": str(wait_s)})
 
 
 async def _validation_error(_request: Request, exc: Exception) -> Response:

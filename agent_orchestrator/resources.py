@@ -20,6 +20,9 @@ from shared.forge.local import LocalForge
 from shared.forge.port import Forge
 from shared.intent.port import Recogniser
 from shared.intent.rules import RulesRecogniser
+from shared.ratelimits.memory import NoLimit
+from shared.ratelimits.port import RateLimiter
+from shared.ratelimits.registry import build_limiter
 from shared.recipes.port import RecipeBook
 from shared.sandbox.port import SandboxProvider
 from shared.store.database import Database, open_database
@@ -52,6 +55,7 @@ class Resources:
     user_id: str = LOCAL_USER
     worker: JobWorker | None = None
     redis: RedisServer | None = None
+    limiter: RateLimiter = field(default_factory=NoLimit)
     _provider: SandboxProvider | None = None
     _choosing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -89,6 +93,7 @@ async def open_resources(settings: Settings, *, worker: bool) -> AsyncIterator[R
             policy=load_policy(CONFIG / "approvals.yaml"),
             workflows=load_workflows(),
             redis=redis,
+            limiter=build_limiter(settings.requests_per_minute, redis),
         )
         if worker:
             from agent_orchestrator.runtime.worker import open_run_worker

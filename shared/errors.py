@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 
@@ -74,6 +75,18 @@ class TaskFailedError(PersevereError):
 
     code = "task_failed"
     status = 422
+
+
+class TooManyRequestsError(PersevereError):
+    """`details["retry_after_s"]`: whole seconds until the next request is allowed."""
+
+    code = "rate_limited"
+    status = 429
+
+    def __init__(self, wait_s: float) -> None:
+        after = max(1, math.ceil(wait_s))
+        super().__init__("There were too many requests in the last minute.", f"Try again in {after} s.")
+        self.details["retry_after_s"] = after
 
 
 class FencedError(PersevereError):

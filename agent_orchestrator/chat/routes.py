@@ -34,7 +34,7 @@ STREAM: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.post("/chat", response_model=ChatResponse, responses=problems(404, 409, *BODY))
+@router.post("/chat", response_model=ChatResponse, responses=problems(404, 409, 429, *BODY))
 async def chat(request: Request, body: ChatRequest, given: Given) -> Response:
     """Say something; the answer says what came of it."""
     return await _answer(given, Keyed(request, given, 200), body, body.session_id)
@@ -129,7 +129,7 @@ async def list_messages(session_id: str, given: Given, paged: Paged) -> MessageL
     return MessageList(items=[MessageView.of(item) for item in found], next_cursor=older)
 
 
-@router.post("/chat/sessions/{session_id}/messages", response_model=ChatResponse, responses=problems(404, 409, *BODY))
+@router.post("/chat/sessions/{session_id}/messages", response_model=ChatResponse, responses=problems(404, 409, 429, *BODY))
 async def say_in_session(request: Request, session_id: str, body: MessageRequest, given: Given) -> Response:
     """A message in a session that exists."""
     await service.own_session(given, session_id)

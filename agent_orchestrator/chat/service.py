@@ -15,6 +15,7 @@ from agent_orchestrator.errors import TooLargeError, of_error, problem
 from agent_orchestrator.idempotency import AnsweredError, Keyed
 from shared import metrics
 from shared.errors import ConflictError, InvalidRequestError, NotFoundError, PersevereError
+from shared.ratelimits.port import require
 from shared.store import projects, sessions
 from shared.store.records import Message, Session
 from shared.types import new_id
@@ -41,6 +42,7 @@ async def take_turn(
     started = time.perf_counter()
     intent, outcome = "none", "error"
     try:
+        await require(given.resources.limiter, given.user_id)
         turn = ChatTurn(
             message=check_message(message),
             session_id=session_id,

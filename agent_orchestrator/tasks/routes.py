@@ -20,7 +20,7 @@ from shared.types import TaskStatus, utcnow
 router = APIRouter(tags=["tasks"])
 
 
-@router.post("/tasks", response_model=TaskAccepted, status_code=202, responses=problems(404, 409, *BODY))
+@router.post("/tasks", response_model=TaskAccepted, status_code=202, responses=problems(404, 409, 429, *BODY))
 async def create_task(request: Request, body: TaskRequest, given: Given) -> Response:
     """A structured task. It is queued; GET /tasks/{id}/events tells what becomes of it."""
     keyed = Keyed(request, given, 202)
@@ -31,7 +31,7 @@ async def create_task(request: Request, body: TaskRequest, given: Given) -> Resp
         return await keyed.keep(tx, TaskAccepted(task_id=task.id, status=TaskStatus.QUEUED, message=f"{task.id} is queued."))
 
 
-@router.post("/orchestrate", response_model=TaskAccepted, status_code=202, responses=problems(404, 409, *BODY))
+@router.post("/orchestrate", response_model=TaskAccepted, status_code=202, responses=problems(404, 409, 429, *BODY))
 async def orchestrate(request: Request, body: TaskRequest, given: Given) -> Response:
     """The same as POST /tasks."""
     return await create_task(request, body, given)

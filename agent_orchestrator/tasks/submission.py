@@ -7,6 +7,7 @@ from agent_orchestrator.tasks.schemas import TaskRequest
 from agent_orchestrator.tasks.service import TaskDraft
 from shared.errors import InvalidRequestError, NotFoundError, RepositoryError
 from shared.forge.port import RepositoryInfo
+from shared.ratelimits.port import require
 from shared.recipes.repository_config import FILE_NAME, RepositoryConfig, parse_repository_config
 from shared.store import projects
 from shared.types import Json
@@ -15,7 +16,8 @@ DEFAULT_WORKFLOW = "feature_dev"
 
 
 async def prepare(given: Services, wanted: TaskRequest) -> TaskDraft:
-    """Look at what is asked for. `RepositoryError`, `NotFoundError` or `InvalidRequestError` when nothing can come of it."""
+    """Look at what is asked for. `RepositoryError`, `NotFoundError`, `TooManyRequestsError` or `InvalidRequestError`."""
+    await require(given.resources.limiter, given.user_id)
     if wanted.model not in (None, given.settings.model):
         raise InvalidRequestError(
             f"The model {wanted.model!r} is not configured.",
