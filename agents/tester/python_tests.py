@@ -10,7 +10,7 @@ from agents.tester.values import TestCommand
 
 _SKIPPED_FOLDERS = frozenset({"node_modules", "site-packages", ".venv", "venv", "build", "dist", ".tox", ".eggs", "_vendor", "vendor"})
 _PYTEST_TRACE = re.compile(r"(?m)^\s*(import pytest|from pytest\b|from _pytest\b|(async )?def test)|@pytest\.")
-_TOP_LEVEL_TEST = re.compile(r"(?m)^(async )?def test|^class Test\w*(\(object\)|\(\))?:")
+_TOP_LEVEL_TEST = re.compile(r"(?m)^(async )?def test(?!_suite\b)|^class Test\w*(\(object\)|\(\))?:")
 _UNITTEST = re.compile(r"(?m)^\s*(import unittest|from unittest\b)|\bTestCase\b")
 
 
@@ -34,17 +34,26 @@ def detect_python(files: Sequence[str], texts: Mapping[str, str]) -> TestCommand
             for path in files
         )
         return _PYTEST if outside else None
+    pytest = _pytest_command(tests, texts)
     if configured or any(PurePosixPath(path).name == "conftest.py" for path in files):
-        return _PYTEST
+        return pytest
     sources = [texts[path] for path in tests if path in texts]
     if any("pytest" in text and _PYTEST_TRACE.search(text) for text in sources) or any(_TOP_LEVEL_TEST.search(text) for text in sources):
-        return _PYTEST
+        return pytest
     if any(_UNITTEST.search(text) for text in sources):
         return unittest_command(files)
-    return _PYTEST if any("def test" in text for text in sources) else None
+    return pytest if any("def test" in text for text in sources) else None
 
 
 _PYTEST = TestCommand(kind="pytest", argv=["{python}", "-m", "pytest"])
+
+
+def _pytest_command(tests: Sequence[str], texts: Mapping[str, str]) -> TestCommand:
+    """pytest alone does not look into `tests.py` and `test.py`."""
+    unseen = sorted({PurePosixPath(path).name for path in tests} & {"tests.py", "test.py"})
+    if not unseen or any("python_files" in text for text in texts.values()):
+        return _PYTEST
+    return TestCommand(kind="pytest", argv=[*_PYTEST.argv, "-o", " ".join(["python_files=test_*.py *_test.py", *unseen])])
 
 
 def configured_for_pytest(texts: Mapping[str, str]) -> bool:

@@ -119,11 +119,7 @@ def _places(path: str, text: str) -> Iterator[tuple[int, int, str, str, str]]:
         elif name == "package.json":
             yield from _in_package_json(text)
         elif name == "setup.py":
-            yield from (
-                each
-                for found in re.finditer(r"""(["'])([A-Za-z0-9][\w.\[\],-]*\s*[<>=~!]=?[^"'\n]*)\1""", text)
-                for each in _requirement(found[2], found.start(2), "python")
-            )
+            yield from _in_setup_py(text)
         elif name == "setup.cfg":
             yield from _in_setup_cfg(text)
         else:
@@ -187,6 +183,18 @@ def _in_package_json(text: str) -> Iterator[tuple[int, int, str, str, str]]:
         if isinstance(entries, dict) and block:
             for each in re.finditer(r'"([^"\\]+)"\s*:\s*"([^"\\]*)"', block[1]):
                 yield block.start(1) + each.start(2), block.start(1) + each.end(2), each[1], each[2], "node"
+
+
+def _in_setup_py(text: str) -> Iterator[tuple[int, int, str, str, str]]:
+    """Every literal with a version, and bare names in the lists of `install_requires` and its kin."""
+    lists = [
+        found.span()
+        for found in re.finditer(r"\b(?:install_requires|setup_requires|tests_require)\s*=\s*\[(?:[^\[\]]|\[[^\[\]]*\])*\]", text)
+    ]
+    for found in re.finditer(r"""(["'])([A-Za-z0-9][\w.\[\],-]*\s*(?:[<>=~!]=?[^"'\n]*)?)\1""", text):
+        bare = re.fullmatch(r"[\w.\[\],-]+", found[2]) is not None
+        if not bare or any(start < found.start() < end for start, end in lists):
+            yield from _requirement(found[2], found.start(2), "python")
 
 
 def _in_setup_cfg(text: str) -> Iterator[tuple[int, int, str, str, str]]:

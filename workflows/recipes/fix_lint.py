@@ -9,9 +9,18 @@ from collections import Counter
 from shared.recipes.port import ApplyReport, NotApplicable, NothingToDo, RecipeMatch, RecipePlan, RecipeWorkspace
 from shared.recipes.repository_config import RepositoryConfig
 from shared.types import Json, Plan, PlanStep, RecipeChoice, Risk, RiskLevel
-from workflows.recipes.ruff_files import changed_in_diff, has_ruff_configuration, keep_protected, put_back, python_files
+from workflows.recipes.ruff_files import (
+    changed_in_diff,
+    has_ruff_configuration,
+    keep,
+    left_alone,
+    put_back,
+    python_files,
+    said,
+    star_imports,
+)
 from workflows.recipes.tooling import run_ruff
-from workflows.recipes.wording import PATH, QUOTES, count, matches_any, plain
+from workflows.recipes.wording import PATH, QUOTES, count, plain
 
 _WHERE = rf"(?: (?:in|of|under|for|from|on) (?:the )?(?:file |folder |directory |module )?[{QUOTES}]?(?P<path>{PATH})[{QUOTES}]?)?"
 _ALL = r"(?:(?:the|all|all the|every|any|our|remaining) )*"
@@ -40,12 +49,13 @@ class FixLint:
     danger = "Removing an unused import can hide a name that other code imported from there."
 
     async def selection(self, slots: Json, workspace: RecipeWorkspace) -> list[str]:
-        """Arguments of ruff: only imports when asked for only these; import sorting besides the defaults when nothing is configured."""
+        """Arguments of ruff: only imports when asked for only these; what hardly anyone disputes when nothing is configured."""
         if slots.get("only"):
             return ["--select", str(slots["only"])]
-        if slots.get("imports") or not await has_ruff_configuration(workspace):
-            return ["--extend-select", "I"]
-        return []
+        if not await has_ruff_configuration(workspace):
+            stars = [f"{path}:I001" for path in await star_imports(workspace, list(slots.get("paths", [])))]
+            return ["--select", "E4,E7,E9,F,W,I", *(["--extend-per-file-ignores", ",".join(stars)] if stars else [])]
+        return ["--extend-select", "I"] if slots.get("imports") else []
 
     def parse(self, text: str, config: RepositoryConfig | None = None) -> RecipeMatch | None:
         request = plain(text)
@@ -69,8 +79,9 @@ class FixLint:
             return no_python(paths)
         arguments: Json = {"paths": paths, "select": await self.selection(slots, workspace)}
         preview = await run_ruff(workspace, "check", "--diff", "--quiet", "--no-cache", *arguments["select"], *(paths or ["."]))
-        files = [path for path in changed_in_diff(preview.stdout) if not matches_any(path, workspace.config.never_touch)]
-        found = await findings(workspace, arguments)
+        untouched, foreign = await left_alone(workspace, paths)
+        files = [path for path in changed_in_diff(preview.stdout) if path not in untouched]
+        found = await findings(workspace, arguments, untouched)
         if not files:
             left = f"; what ruff reports cannot be fixed automatically: {_summed(found)}" if found else ""
             return NothingToDo(f"{self.clean}{left}.")
@@ -79,18 +90,19 @@ class FixLint:
             steps=[PlanStep(id="1", title="Apply ruff's safe fixes", files=files, detail=_summed(found))],
             acceptance_criteria=["ruff finds nothing more that it can fix safely.", "The tests pass as before."],
             tests=["The repository's own tests."],
-            risks=[self.danger],
+            risks=[self.danger, *said(foreign)],
             recipe=RecipeChoice(name=self.name, arguments=arguments),
         )
         return RecipePlan(plan, Risk(level=RiskLevel.LOW, score=0.2, reasons=["safe fixes of a linter"]))
 
     async def apply(self, plan: Plan, workspace: RecipeWorkspace) -> ApplyReport | NothingToDo | NotApplicable:
         arguments = plan.recipe.arguments if plan.recipe else {"paths": [], "select": []}
-        kept = await keep_protected(workspace)
+        untouched, foreign = await left_alone(workspace, arguments["paths"])
+        kept = await keep(workspace, untouched)
         await run_ruff(workspace, "check", "--fix", "--quiet", "--no-cache", *arguments["select"], *(arguments["paths"] or ["."]))
         await put_back(workspace, kept)
-        left = await findings(workspace, arguments)
-        notes = [f"Left for a person: {_summed(left)}."] if left else []
+        left = await findings(workspace, arguments, untouched)
+        notes = said(foreign) + ([f"Left for a person: {_summed(left)}."] if left else [])
         notes += [f"{each['filename']}:{each['location']['row']}: {each['code']} {each['message']}" for each in left[:20]]
         return ApplyReport(f"Applied ruff's safe fixes; {count(len(left), 'finding')} left.", tuple(notes))
 
@@ -100,7 +112,7 @@ def no_python(paths: list[str]) -> NotApplicable:
     return NotApplicable(f"There are no Python files{where}.", "This recipe works on Python; name a path that has some.")
 
 
-async def findings(workspace: RecipeWorkspace, arguments: Json) -> list[Json]:
+async def findings(workspace: RecipeWorkspace, arguments: Json, untouched: set[str]) -> list[Json]:
     result = await run_ruff(
         workspace, "check", "--output-format", "json", "--quiet", "--no-cache", *arguments["select"], *(arguments["paths"] or ["."])
     )
@@ -109,7 +121,8 @@ async def findings(workspace: RecipeWorkspace, arguments: Json) -> list[Json]:
     except ValueError:
         return []
     root = _common_root(set(await workspace.files()), found)
-    return [{**each, "filename": str(each["filename"]).removeprefix(root)} for each in found]
+    named = [{**each, "filename": str(each["filename"]).removeprefix(root)} for each in found]
+    return [each for each in named if each["filename"] not in untouched]
 
 
 def _common_root(names: set[str], found: list[Json]) -> str:

@@ -8,9 +8,9 @@ from shared.recipes.port import ApplyReport, NotApplicable, NothingToDo, RecipeM
 from shared.recipes.repository_config import RepositoryConfig
 from shared.types import Json, Plan, PlanStep, RecipeChoice, Risk, RiskLevel
 from workflows.recipes.fix_lint import no_python
-from workflows.recipes.ruff_files import changed_in_diff, has_ruff_configuration, keep_protected, put_back, pyproject, python_files
+from workflows.recipes.ruff_files import changed_in_diff, has_ruff_configuration, keep, left_alone, put_back, pyproject, python_files, said
 from workflows.recipes.tooling import run_ruff
-from workflows.recipes.wording import PATH, QUOTES, count, matches_any, plain
+from workflows.recipes.wording import PATH, QUOTES, count, plain
 
 _WHERE = rf"(?: (?:in|of|under|for|from|on) (?:the )?(?:file |folder |directory |module )?[{QUOTES}]?(?P<path>{PATH})[{QUOTES}]?)?"
 _WHAT = r"(?:(?:the|all|all the|all of the|our|my|this|whole|entire|every) )*(?:(?:python )?(?:code|source(?: code)?|sources|files?|modules?|codebase|repo|repository|project|everything|it))"  # noqa: E501
@@ -50,7 +50,8 @@ class FormatCode:
             return no_python(paths)
         arguments: Json = {"paths": paths, "options": await _options(workspace)}
         preview = await run_ruff(workspace, "format", "--diff", "--quiet", "--no-cache", *arguments["options"], *(paths or ["."]))
-        files = [path for path in changed_in_diff(preview.stdout) if not matches_any(path, workspace.config.never_touch)]
+        untouched, foreign = await left_alone(workspace, paths)
+        files = [path for path in changed_in_diff(preview.stdout) if path not in untouched]
         if not files:
             return NothingToDo("The code is already formatted.")
         length = f" (line length {arguments['options'][1]}, as configured for black)" if arguments["options"] else ""
@@ -59,17 +60,18 @@ class FormatCode:
             steps=[PlanStep(id="1", title="Run ruff format", files=files)],
             acceptance_criteria=["Formatting again changes nothing.", "The syntax tree of every file is the same."],
             tests=["The repository's own tests."],
-            risks=["A large formatting change makes open branches conflict."] if len(files) > 20 else [],
+            risks=(["A large formatting change makes open branches conflict."] if len(files) > 20 else []) + said(foreign),
             recipe=RecipeChoice(name=self.name, arguments=arguments),
         )
         return RecipePlan(plan, Risk(level=RiskLevel.LOW, score=0.1, reasons=["layout only"]))
 
     async def apply(self, plan: Plan, workspace: RecipeWorkspace) -> ApplyReport | NothingToDo | NotApplicable:
         arguments = plan.recipe.arguments if plan.recipe else {"paths": [], "options": []}
-        kept = await keep_protected(workspace)
-        result = await run_ruff(workspace, "format", "--no-cache", *arguments["options"], *(arguments["paths"] or ["."]))
+        untouched, foreign = await left_alone(workspace, arguments["paths"])
+        kept = await keep(workspace, untouched)
+        await run_ruff(workspace, "format", "--no-cache", *arguments["options"], *(arguments["paths"] or ["."]))
         await put_back(workspace, kept)
-        return ApplyReport(f"Formatted with ruff: {result.stdout.strip() or 'done'}.")
+        return ApplyReport("Formatted with ruff.", tuple(said(foreign)))
 
 
 async def _options(workspace: RecipeWorkspace) -> list[str]:

@@ -181,6 +181,12 @@ def _refused_name(arguments: Json) -> NothingToDo | NotApplicable | None:
         )
     if keyword.iskeyword(new):
         return NotApplicable(f"`{new}` is a Python keyword and cannot be a name.", "Choose another name.", code="invalid_name")
+    if re.fullmatch(r"__\w+__", old):
+        return NotApplicable(
+            f"`{old}` is a name that Python itself looks for; renamed, it would never be called.",
+            "Name another symbol.",
+            code="special_name",
+        )
     if old == new:
         return NothingToDo(f"The old and the new name are the same: `{new}`.")
     return None

@@ -113,7 +113,7 @@ async def test_documents_follow_where_the_symbol_is_named_in_full(repository: Re
             "pkg/core.py": "def load(): pass\n",
             "pkg/__init__.py": "",
             "docs/index.rst": index,
-            "README.md": "`pkg.core.load()` or `pkg.core.loads`\n",
+            "README.md": "`pkg.core.load()` or `pkg.core.loads` or `~.pkg.core.load`, not other.pkg.core.load\n",
             "CHANGES.rst": "pkg.core.load is new\n",
             "docs/kept.md": "pkg.core.load\n",
             ".persevere.yml": "never_touch: [docs/kept.md]\n",
@@ -123,7 +123,9 @@ async def test_documents_follow_where_the_symbol_is_named_in_full(repository: Re
     assert await text_of(workspace, "docs/index.rst") == index.replace("Use pkg.core.load", "Use pkg.core.fetch").replace(
         "\r\n   load", "\r\n   fetch"
     )
-    assert await text_of(workspace, "README.md") == "`pkg.core.fetch()` or `pkg.core.loads`\n"
+    assert (
+        await text_of(workspace, "README.md") == "`pkg.core.fetch()` or `pkg.core.loads` or `~.pkg.core.fetch`, not other.pkg.core.load\n"
+    )
     assert await text_of(workspace, "CHANGES.rst") == "pkg.core.load is new\n"
     assert await text_of(workspace, "docs/kept.md") == "pkg.core.load\n"
     assert any("CHANGES.rst (1)" in note for note in report.notes)

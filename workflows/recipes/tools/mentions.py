@@ -20,7 +20,7 @@ def full_name(target: Definition, modules: set[str]) -> re.Pattern[str]:
     """The symbol named in full, itself or in front of a member's name; `old` is where its own name stands."""
     names = "|".join(sorted(map(re.escape, modules), key=len, reverse=True))
     scope = re.escape(target.scope + ".") if target.scope else ""
-    return re.compile(rf"(?<![\w./:-])(?:{names})[.:]{scope}(?P<old>{re.escape(target.name)})(?![\w/-])")
+    return re.compile(rf"(?<![\w/:-])(?<![\w/)\]]\.)(?:{names})[.:]{scope}(?P<old>{re.escape(target.name)})(?![\w/-])")
 
 
 def exact_strings(sources: dict[str, Source], places: Places, target: Definition, modules: set[str]) -> Places:
