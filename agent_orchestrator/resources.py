@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent_orchestrator.runtime.host import host_id, worker_id
 from config.settings import Settings
 from shared.approvals.policy import ApprovalPolicy, load_policy
 from shared.artifacts.files import FileArtifacts
@@ -86,7 +87,7 @@ async def open_resources(settings: Settings, *, worker: bool) -> AsyncIterator[R
             database=database,
             feed=await stack.enter_async_context(open_event_feed(database, await _announcements(stack, redis, database))),
             artifacts=FileArtifacts(settings.data_dir),
-            jobs=JobQueue(database.conninfo),
+            jobs=JobQueue(database.conninfo, name=worker_id(), host=host_id()),
             forge=LocalForge(settings.data_dir),
             recipes=build_recipe_book(),
             recogniser=RulesRecogniser(),

@@ -40,6 +40,12 @@ class Settings(BaseModel):
     sandbox: Literal["auto", "bubblewrap", "landlock", "process"] = "auto"
     model: str = "none"
     worker_concurrency: int = Field(default=4, ge=1, le=100)
+    worker_runs_per_user: int = Field(default=0, ge=0)
+    """Runs of one user at once, over all workers; more wait. 0: no limit."""
+    worker_lease_s: float = Field(default=10, ge=2, le=300)
+    """Seconds without a sign of life after which another worker takes over."""
+    worker_drain_s: float = Field(default=20, ge=0, le=3600)
+    """Seconds a step may go on when its worker is told to end; then it is interrupted and done again elsewhere."""
     chat_session_ttl: int = Field(default=7 * 24 * 3600, ge=60)
     approval_ttl: int = Field(default=7 * 24 * 3600, ge=60)
     log_level: Literal["debug", "info", "warning", "error"] = "warning"

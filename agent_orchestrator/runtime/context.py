@@ -76,11 +76,11 @@ async def build_context(resources: Resources, lease: Lease, task: Task) -> Super
 
 
 def _fresh_root(data_dir: Path, task_id: str, epoch: int) -> Path:
-    """This run's own folder; what earlier runs of the task left behind is removed."""
+    """This run's own folder; what earlier runs of the task left behind is removed, never a later one's: we may be the stale run."""
     parent = data_dir / "workspaces" / task_id
     if parent.exists():
         for old in parent.iterdir():
-            if old.name != str(epoch):
+            if old.name.isdigit() and int(old.name) < epoch:
                 shutil.rmtree(old, ignore_errors=True)
     root = parent / str(epoch)
     root.mkdir(parents=True, exist_ok=True)

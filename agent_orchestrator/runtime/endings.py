@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import psycopg
 import psycopg_pool
 import sqlalchemy.exc
@@ -13,6 +15,9 @@ from shared.errors import PersevereError, TaskFailedError, UnavailableError
 from shared.events import store as events_store
 from shared.store import approvals, audit, runs, tasks
 from shared.types import ApprovalStatus, ErrorInfo, Json, Stage, TaskStatus, utcnow
+
+if TYPE_CHECKING:
+    from shared.jobs.queue import JobQueue
 
 OUTAGES = (
     psycopg.OperationalError,
@@ -42,13 +47,20 @@ async def fail(lease: Lease, error: PersevereError) -> None:
     info = ErrorInfo(code=error.code, message=error.message, next_step=error.next_step)
     async with lease.transaction() as tx:
         await _end(tx, lease.task_id, TaskStatus.FAILED, None, info)
-        await runs.finish(tx, lease.task_id, lease.epoch, "idle", poison_count=0)
+        await lease.let_go(tx, "idle", poison_count=0)
+
+
+async def hand_over(lease: Lease, jobs: JobQueue) -> None:
+    """Let go of a run that goes on elsewhere: its job is free in the same moment."""
+    async with lease.transaction() as tx:
+        await lease.let_go(tx, "idle", poison_count=0)
+        await jobs.hand_over(tx, lease.task_id)
 
 
 async def cancel_now(lease: Lease, outcome: str) -> None:
     async with lease.transaction() as tx:
         await _end(tx, lease.task_id, TaskStatus.CANCELLED, outcome, None)
-        await runs.finish(tx, lease.task_id, lease.epoch, "ended", cancel_requested=False)
+        await lease.let_go(tx, "ended", cancel_requested=False)
 
 
 async def cancel_idle(tx: AsyncConnection, task_id: str, outcome: str) -> None:

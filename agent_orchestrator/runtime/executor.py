@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import os
 from typing import TYPE_CHECKING, Any
 
+from langgraph.errors import GraphDrained
 from langgraph.types import Command
 
+from agent_orchestrator.runtime.active import ActiveRun, ActiveRuns
+from agent_orchestrator.runtime.admission import admit_next, claim
 from agent_orchestrator.runtime.context import build_context, pin_base
-from agent_orchestrator.runtime.endings import cancel_now, error_of, fail
-from agent_orchestrator.runtime.host import host_id, worker_id
+from agent_orchestrator.runtime.endings import cancel_now, error_of, fail, hand_over
 from agent_orchestrator.runtime.lease import Lease
 from agent_orchestrator.supervisor.graph import build_supervisor_graph
 from shared.errors import FencedError, PersevereError, TaskFailedError
-from shared.store import approvals, runs, tasks
+from shared.store import approvals, runs
 from shared.store.records import Approval, Run, Task
 from shared.types import ApprovalStatus, Json
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-CANCEL_POLL_S = 0.5
 POISON_LIMIT = 8
 """Runs in a row that died without a new checkpoint before the task is given up."""
 RECURSION_LIMIT = 100
@@ -38,93 +37,81 @@ class RunExecutor:
     def __init__(self, resources: Resources, checkpoints: Checkpoints) -> None:
         self._resources, self._checkpoints = resources, checkpoints
         self._graph: Any = build_supervisor_graph().compile()
+        self.active = ActiveRuns(resources.database)
 
     async def execute(self, task_id: str) -> None:
-        """Claim the task and advance it. A task that is finished, or waits for a person, is left as it is."""
-        claimed = await self._claim(task_id)
+        """Claim the task and advance it. A task that is finished, waits for a person or has no room is left as it is."""
+        claimed = await claim(self._resources, task_id)
         if claimed is None:
             return
         task, run = claimed
-        lease = Lease(self._resources.database, task_id, run.epoch, run.thread_id)
+        lease = Lease(self._resources.database, task_id, run.epoch, run.thread_id, lambda tx: admit_next(self._resources, tx, task.user_id))
         try:
-            await self._guarded(lease, task, run)
+            await self._begin(ActiveRun(lease), task, run)
         except FencedError:
-            log.warning("run of %s lost its lease", task_id)
+            log.warning("run %s of %s lost its lease", run.epoch, task_id)
 
-    async def _claim(self, task_id: str) -> tuple[Task, Run] | None:
-        async with self._resources.database.transaction() as tx:
-            task = await tasks.get(tx, task_id)
-            if task is None or task.status.is_final:
-                return None
-            before = await runs.get(tx, task_id)
-            run = await runs.claim(tx, task_id, worker_id(), os.getpid(), host_id())
-            if before is not None and before.state == "running":
-                run = await runs.update(tx, task_id, poison_count=run.poison_count + 1)
-        return task, run
-
-    async def _guarded(self, lease: Lease, task: Task, run: Run) -> None:
+    async def _begin(self, active: ActiveRun, task: Task, run: Run) -> None:
         if run.cancel_requested:
-            await cancel_now(lease, "cancelled")
-            return
-        if run.poison_count > POISON_LIMIT:
-            await fail(
-                lease,
-                TaskFailedError(
-                    "The task ended its worker several times in the same place.",
-                    "Look at `persevere tasks events`, then retry.",
-                    code="poison_run",
-                ),
-            )
-            return
-        work = asyncio.create_task(self._advance(lease, task, run))
-        watch = asyncio.create_task(self._watch_for_cancel(lease, work))
-        try:
-            await work
-        except asyncio.CancelledError:
-            if await self._cancel_is_requested(task.id):
-                await cancel_now(lease, "cancelled")
-                return
-            work.cancel()
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await work
-            raise
-        except FencedError:
-            raise
-        except Exception as exc:
-            if await self._cancel_is_requested(task.id):
-                await cancel_now(lease, "cancelled")
-                return
-            error = error_of(exc)
-            if error is None:
-                raise
-            if not isinstance(exc, PersevereError):
-                log.exception("run of %s failed", task.id)
-            await fail(lease, error)
-        finally:
-            watch.cancel()
+            await cancel_now(active.lease, "cancelled")
+        elif run.poison_count > POISON_LIMIT:
+            await fail(active.lease, poisoned())
+        else:
+            active.work = asyncio.create_task(self._advance(active, task), name=f"run {task.id}")
+            self.active.add(active)
+            try:
+                await self._end(active)
+            finally:
+                self.active.remove(active)
 
-    async def _advance(self, lease: Lease, task: Task, run: Run) -> None:
+    async def _end(self, active: ActiveRun) -> None:
+        """Wait for the work, and end the run as the work ended."""
+        lease = active.lease
+        assert active.work is not None
+        try:
+            await active.work
+        except (FencedError, GraphDrained) as exc:
+            if isinstance(exc, FencedError):
+                raise
+            await hand_over(lease, self._resources.jobs)
+        except (asyncio.CancelledError, Exception) as exc:
+            await self._end_early(active, exc)
+        else:
+            async with lease.transaction() as tx:
+                await lease.let_go(tx, "idle", poison_count=0)
+
+    async def _end_early(self, active: ActiveRun, exc: BaseException) -> None:
+        """The work was cancelled, or failed. psycopg may tell of a cancellation as of an error, so what we know ourselves comes first."""
+        if active.stopped_by == "lost":
+            raise FencedError(f"Another worker runs {active.lease.task_id} now.") from exc
+        if active.stopped_by == "cancelled" or await self._cancel_is_requested(active.lease):
+            await cancel_now(active.lease, "cancelled")
+            return
+        interrupted = asyncio.current_task()
+        if isinstance(exc, asyncio.CancelledError) or (interrupted is not None and interrupted.cancelling()):
+            await hand_over(active.lease, self._resources.jobs)
+            raise exc
+        assert isinstance(exc, Exception)
+        error = error_of(exc)
+        if error is None:
+            raise exc
+        if not isinstance(exc, PersevereError):
+            log.error("run of %s failed", active.lease.task_id, exc_info=exc)
+        await fail(active.lease, error)
+
+    async def _advance(self, active: ActiveRun, task: Task) -> None:
+        lease = active.lease
         task = await pin_base(self._resources, lease, task)
         context = await build_context(self._resources, lease, task)
         graph = self._graph.copy({"checkpointer": self._checkpoints.saver(task.id, lease.epoch)})
         config = {"configurable": {"thread_id": lease.thread_id}, "recursion_limit": RECURSION_LIMIT}
-        seen: str | None = run.checkpoint_id
         while True:
-            snapshot = await graph.aget_state(config)
-            current = snapshot.config["configurable"].get("checkpoint_id")
-            if current != seen:
-                seen = current
-                await self._note_progress(lease, current)
-            step = await self._next_input(snapshot)
+            step = await self._next_input(await graph.aget_state(config))
             if step is _WAIT:
-                break
-            await graph.ainvoke(step, config, context=context, durability="sync")
-        async with lease.transaction() as tx:
-            await runs.finish(tx, lease.task_id, lease.epoch, "idle", poison_count=0)
-
-    async def _note_progress(self, lease: Lease, checkpoint_id: str | None) -> None:
-        async with lease.transaction() as tx:
-            await runs.update(tx, lease.task_id, checkpoint_id=checkpoint_id, poison_count=0)
+                return
+            if active.control.drain_requested:
+                raise GraphDrained
+            await graph.ainvoke(step, config, context=context, durability="sync", control=active.control)
 
     async def _next_input(self, snapshot: Any) -> Any:
         """What to invoke the graph with: a start, a resume, `None` to go on, or `_WAIT` when there is nothing to do."""
@@ -136,20 +123,20 @@ class RunExecutor:
                 approval = await approvals.get(connection, interrupt.value["approval_id"])
             decision = decision_of(approval)
             return _WAIT if decision is None else Command(resume={interrupt.id: decision})
-        return None if snapshot.next else _WAIT
+        # `next` leaves out a step that is done but whose checkpoint a kill prevented: its task is still there, with its result.
+        return None if snapshot.tasks else _WAIT
 
-    async def _watch_for_cancel(self, lease: Lease, work: asyncio.Task[None]) -> None:
-        while not work.done():
-            await asyncio.sleep(CANCEL_POLL_S)
-            with contextlib.suppress(Exception):
-                if await self._cancel_is_requested(lease.task_id):
-                    work.cancel()
-                    return
-
-    async def _cancel_is_requested(self, task_id: str) -> bool:
+    async def _cancel_is_requested(self, lease: Lease) -> bool:
         async with self._resources.database.connection() as connection:
-            run = await runs.get(connection, task_id)
-        return run is not None and run.cancel_requested
+            return (await runs.held(connection, {lease.task_id: lease.epoch})).get(lease.task_id, False)
+
+
+def poisoned() -> TaskFailedError:
+    return TaskFailedError(
+        "The task ended its worker several times in the same place.",
+        "Look at `persevere tasks events`, then retry.",
+        code="poison_run",
+    )
 
 
 _WAIT = object()

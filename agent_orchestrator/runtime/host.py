@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import os
 import socket
+import uuid
 from functools import lru_cache
 from pathlib import Path
 
 
 @lru_cache(maxsize=1)
 def host_id() -> str:
-    """The machine and its boot: a process id means something only together with both."""
+    """The machine, its boot and this container's process ids: only together do they say what a process id means.
+
+    Two machines may have one name, and two containers one name and one boot.
+    """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        space = os.readlink("/proc/self/ns/pid")
     except OSError:
-        boot = ""
-    return f"{socket.gethostname()}/{boot}"
+        boot, space = f"{uuid.getnode():x}", ""
+    return f"{socket.gethostname()}/{boot}/{space}"
 
 
 def worker_id() -> str:
@@ -29,16 +34,16 @@ def started_at(pid: int) -> str:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return ""
-    return "" if fields[0] == "Z" else fields[19]
+    return "" if fields[0] in "ZX" else fields[19]
 
 
 def is_gone(host: str | None, worker: str | None) -> bool:
-    """True only when the owner is known to be dead: same machine, and its process (or the whole boot) is gone."""
-    if not host or not worker or host.split("/")[0] != socket.gethostname():
+    """True only when the owner is known to be dead: same machine and boot, and its process is gone or another one has its id."""
+    if not host or not worker or host != host_id():
         return False
-    if host != host_id():
-        return True
     pid, _, started = worker.partition("-")
+    if not pid.isdigit():
+        return False
     now = started_at(int(pid))
     if started or now:
         return now != started

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any, Literal
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -12,14 +13,22 @@ from shared.store import runs
 from shared.store.database import Database
 
 
+async def nobody_waits(tx: AsyncConnection) -> None:
+    """For a run whose end makes room for nobody."""
+
+
 @dataclass(frozen=True)
 class Lease:
-    """`epoch` is the fencing token: a later claim makes it stale, and then nothing of this run is written any more."""
+    """`epoch` is the fencing token: a later claim makes it stale, and then nothing of this run is written any more.
+
+    `admit` is called in the transaction in which the run lets go: it lets the next one in.
+    """
 
     database: Database
     task_id: str
     epoch: int
     thread_id: str
+    admit: Callable[[AsyncConnection], Awaitable[object]] = nobody_waits
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -27,3 +36,8 @@ class Lease:
         async with self.database.transaction() as tx:
             await runs.check(tx, self.task_id, self.epoch)
             yield tx
+
+    async def let_go(self, tx: AsyncConnection, state: Literal["idle", "ended"], **fields: Any) -> None:
+        """End the run in a transaction of this lease: nothing can be written under it afterwards."""
+        await self.admit(tx)
+        await runs.finish(tx, self.task_id, self.epoch, state, **fields)

@@ -6,17 +6,19 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from agent_orchestrator.runtime.admission import admit_waiting
 from agent_orchestrator.runtime.endings import expire_due
 from agent_orchestrator.runtime.host import is_gone
 from shared import metrics
 from shared.background import end_task
-from shared.jobs.queue import INTERACTIVE
-from shared.jobs.worker import JobWorker, open_worker
+from shared.jobs.worker import JobWorker, WorkerOptions, open_worker
 from shared.store import runs
+from shared.store.database import CONNECTION, check_alive, give_up_when_frozen
 
 if TYPE_CHECKING:
     from agent_orchestrator.resources import Resources
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 EXPIRE_EVERY_S = 30.0
+ADOPT_EVERY_S = 10.0
 
 
 @contextlib.asynccontextmanager
@@ -40,40 +43,54 @@ async def open_run_worker(resources: Resources) -> AsyncIterator[JobWorker]:
         resources.database.conninfo,
         min_size=1,
         max_size=concurrency + 2,
-        kwargs={"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row},
+        timeout=5.0,
+        reconnect_timeout=1.0,
+        kwargs={"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row, **CONNECTION},
+        configure=give_up_when_frozen,
+        check=check_alive,
         open=False,
     )
     async with pool:
         executor = RunExecutor(resources, build_checkpoints(resources.settings.checkpoints, pool, resources.redis))
         resources.jobs.serve(executor.execute)
-        await reclaim_from_dead(resources)
-        async with open_worker(
-            resources.jobs, resources.database.conninfo, concurrency=concurrency, on_reclaimed=metrics.run_reclaimed
-        ) as worker:
-            expiry = asyncio.create_task(_expire(resources), name="persevere-expiry")
-            try:
-                yield worker
-            finally:
-                await end_task(expiry)
+        options = WorkerOptions(
+            concurrency=concurrency,
+            lease_s=resources.settings.worker_lease_s,
+            drain_s=resources.settings.worker_drain_s,
+            is_gone=is_gone,
+            on_reclaimed=metrics.run_reclaimed,
+            on_stopping=executor.active.drain,
+        )
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(end_task, asyncio.create_task(executor.active.watch(), name="persevere-watch"))
+            worker = await stack.enter_async_context(open_worker(resources.jobs, resources.database.conninfo, options))
+            for chore in (_expire(resources), _adopt(resources)):
+                stack.push_async_callback(end_task, asyncio.create_task(chore, name="persevere-chore"))
+            yield worker
 
 
-async def reclaim_from_dead(resources: Resources) -> int:
-    """Give back at once what processes of this machine held that are gone; the reaper needs 10 s to be sure of others."""
-    count = 0
-    async with resources.database.transaction() as tx:
-        for run in await runs.stale(tx, 0.0):
-            if not is_gone(run.worker_host, run.worker):
-                continue
-            count += 1
-            metrics.run_reclaimed()
-            await tx.execute(_GIVE_BACK, {"lock": run.task_id})
-            await resources.jobs.enqueue(tx, run.task_id, priority=INTERACTIVE)
-    return count
+async def _adopt(resources: Resources) -> None:
+    """Runs that no job stands for get one: those that run nowhere, and those that wait although there is room."""
+    suspects: dict[str, int] = {}
+    while True:
+        await asyncio.sleep(ADOPT_EVERY_S)
+        try:
+            async with resources.database.transaction() as tx:
+                suspects = await adopt(resources, tx, suspects)
+        except Exception as exc:
+            suspects = {}
+            log.warning("adoption: %s", type(exc).__name__)
 
 
-_GIVE_BACK = text(
-    "SELECT procrastinate_retry_job_v2(id, now(), NULL, NULL, NULL) FROM procrastinate_jobs WHERE status = 'doing' AND lock = :lock"
-)
+async def adopt(resources: Resources, tx: AsyncConnection, suspects: dict[str, int]) -> dict[str, int]:
+    """Enqueue the jobless runs among `suspects` (task id and epoch, as an earlier look saw them); the jobless ones of now."""
+    await admit_waiting(resources, tx)
+    jobless = {run.task_id: run for run in await runs.without_job(tx)}
+    for task_id, run in jobless.items():
+        if suspects.get(task_id) == run.epoch:
+            log.warning("the run of %s had no job", task_id)
+            await resources.jobs.enqueue(tx, task_id, priority=run.priority)
+    return {task_id: run.epoch for task_id, run in jobless.items()}
 
 
 async def _expire(resources: Resources) -> None:

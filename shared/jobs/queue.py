@@ -13,30 +13,46 @@ from typing import Any
 import procrastinate
 from procrastinate.jobs import Job
 from procrastinate.psycopg_connector import PsycopgConnector
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-RUN_QUEUE = "runs"
+from shared.jobs.manager import RUN_QUEUE, WAKE, FencedJobManager
+from shared.store.database import CONNECTION
+
 RUN_TASK = "persevere.run"
 INTERACTIVE = 10
 BATCH = 0
+LONGEST_PAUSE_S = 5
 
 RunHandler = Callable[[str], Awaitable[None]]
 
+_HAND_OVER = text(f"""WITH mine AS (SELECT id FROM procrastinate_jobs WHERE lock = :task AND status = 'doing' FOR UPDATE)
+SELECT procrastinate_retry_job_v2(id, now(), NULL, NULL, NULL), {WAKE} FROM mine""")
+
 
 class HandOver(procrastinate.BaseRetryStrategy):
-    """An interrupted run is handed over at once; one that met an outage is tried again with growing pauses (2 to 30 s)."""
+    """A run that a shutdown interrupted is handed over at once; one that met an outage is tried again after 1 to 5 s.
+
+    The pause is short because a job that is scheduled for later keeps back the other jobs of its task. A user's cancel is not seen here:
+    the run ends well.
+    """
 
     def get_retry_decision(self, *, exception: BaseException, job: Job) -> procrastinate.RetryDecision:
         if isinstance(exception, asyncio.CancelledError):
             return procrastinate.RetryDecision(retry_in={"seconds": 0})
-        return procrastinate.RetryDecision(retry_in={"seconds": min(2 ** min(job.attempts + 1, 5), 30)})
+        return procrastinate.RetryDecision(retry_in={"seconds": min(job.attempts + 1, LONGEST_PAUSE_S)})
 
 
 class JobQueue:
     """Enqueues runs; `app` is what a worker serves. Opened and closed by the worker, not needed open to enqueue."""
 
-    def __init__(self, conninfo: str, *, pool_size: int = 4) -> None:
-        self.app = procrastinate.App(connector=PsycopgConnector(conninfo=conninfo, min_size=1, max_size=pool_size))
+    def __init__(self, conninfo: str, *, pool_size: int = 4, name: str = "", host: str = "") -> None:
+        connector = PsycopgConnector(
+            conninfo=conninfo, min_size=1, max_size=pool_size, timeout=5.0, reconnect_timeout=1.0, kwargs=dict(CONNECTION)
+        )
+        self.app = procrastinate.App(connector=connector)
+        self.manager = FencedJobManager(connector, conninfo, name, host)
+        self.app.job_manager = self.manager
         self._handler: RunHandler | None = None
         self._task: Any = self.app.task(name=RUN_TASK, queue=RUN_QUEUE, retry=HandOver())(self._run)
 
@@ -53,3 +69,8 @@ class JobQueue:
         """Ask for a run of the task in the caller's transaction."""
         raw: Any = (await tx.get_raw_connection()).driver_connection
         await self._task.configure(connection=raw, lock=task_id, priority=priority).defer_async(task_id=task_id)
+
+    async def hand_over(self, tx: AsyncConnection, task_id: str) -> None:
+        """Give the task's running job back in the caller's transaction, which holds the task's lease; others hear of it at the commit."""
+        if not (await tx.execute(_HAND_OVER, {"task": task_id})).all():
+            await self.enqueue(tx, task_id)

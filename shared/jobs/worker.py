@@ -5,103 +5,126 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import threading
-import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-import psycopg
 from procrastinate.worker import Worker
 
 from shared.background import end_task
-from shared.jobs.queue import RUN_QUEUE, JobQueue
+from shared.jobs.heartbeat import Heartbeat, Patience, end_process
+from shared.jobs.manager import RUN_QUEUE
+from shared.jobs.queue import JobQueue
+from shared.jobs.reaper import Reaper
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT_S = 2.0
-STALLED_AFTER_S = 10.0
-REAP_EVERY_S = 2.0
+REPEAT_S = 5.0
+"""Between two interruptions of a job that goes on: it gets time to hand itself over."""
 
 
-class Heartbeat(threading.Thread):
-    """Keeps the worker's row alive however long the event loop is blocked. Ends with `stop()`."""
+def nobody_is_gone(host: str | None, name: str | None) -> bool:
+    return False
 
-    def __init__(self, conninfo: str, worker: Worker) -> None:
-        super().__init__(name="persevere-heartbeat", daemon=True)
-        self._conninfo, self._worker, self._stopped = conninfo, worker, threading.Event()
 
-    def stop(self) -> None:
-        self._stopped.set()
+@dataclass(frozen=True)
+class WorkerOptions:
+    """Times in seconds. `is_gone(host, name)` is true only for a process known to be dead."""
 
-    def run(self) -> None:
-        while not self._stopped.is_set():
-            try:
-                with psycopg.connect(self._conninfo, autocommit=True, connect_timeout=5) as connection:
-                    while not self._stopped.wait(HEARTBEAT_S):
-                        if self._worker.worker_id is not None:
-                            connection.execute(
-                                "UPDATE procrastinate_workers SET last_heartbeat = now() WHERE id = %s", (self._worker.worker_id,)
-                            )
-            except psycopg.Error:
-                self._stopped.wait(1.0)
+    concurrency: int
+    lease_s: float = 10.0
+    drain_s: float = 20.0
+    patience: Patience = field(default_factory=Patience)
+    is_gone: Callable[[str | None, str | None], bool] = nobody_is_gone
+    on_reclaimed: Callable[[], None] = lambda: None
+    on_stopping: Callable[[], None] = lambda: None
+    """Called when no more jobs are fetched: the running ones may end early and hand themselves over."""
+    on_hung: Callable[[], None] = end_process
 
 
 @dataclass
 class JobWorker:
-    """A running worker; `reclaimed` counts jobs taken from dead workers."""
+    """A running worker."""
 
     worker: Worker
     loop_task: asyncio.Task[None]
     reclaimed: int = 0
+    _cut: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def is_alive(self) -> bool:
         return not self.loop_task.done()
 
+    @property
+    def running(self) -> int:
+        """How many jobs run in it."""
+        return len(self.worker._running_jobs)
+
+    def cut(self) -> None:
+        """While it drains: wait no longer, what still runs is interrupted and handed over."""
+        self._cut.set()
+
 
 @contextlib.asynccontextmanager
-async def open_worker(
-    queue: JobQueue, conninfo: str, *, concurrency: int, drain_s: float = 10.0, on_reclaimed: Callable[[], None] = lambda: None
-) -> AsyncIterator[JobWorker]:
-    """Serve runs until the context ends; then let running ones finish for `drain_s` seconds and hand the others over.
-
-    `on_reclaimed` is called for every job taken from a dead worker.
-    """
+async def open_worker(queue: JobQueue, conninfo: str, options: WorkerOptions) -> AsyncIterator[JobWorker]:
+    """Serve runs until the context ends; then let running ones finish for `drain_s` seconds and hand the others over."""
     async with queue.app.open_async():
         worker = Worker(
             queue.app,
             queues=[RUN_QUEUE],
-            concurrency=concurrency,
+            concurrency=options.concurrency,
             install_signal_handlers=False,
             fetch_job_polling_interval=1.0,
-            update_heartbeat_interval=HEARTBEAT_S,
-            stalled_worker_timeout=STALLED_AFTER_S,
-            shutdown_graceful_timeout=drain_s,
+            abort_job_polling_interval=3600.0,
+            update_heartbeat_interval=3600.0,
+            delete_jobs="successful",
         )
-        heartbeat = Heartbeat(conninfo, worker)
+        beat = Patience(min(options.patience.every_s, options.lease_s / 4), options.patience.silent_s, options.patience.end_s)
+        heartbeat = Heartbeat(conninfo, lambda: worker.worker_id, asyncio.get_running_loop(), beat, options.on_hung)
         stopping = asyncio.Event()
         running = JobWorker(worker, asyncio.create_task(_serve(worker, stopping), name="persevere-worker"))
-        reaper = asyncio.create_task(_reap(queue, running, on_reclaimed), name="persevere-reaper")
+
+        def reclaimed() -> None:
+            running.reclaimed += 1
+            options.on_reclaimed()
+
+        reaper = Reaper(queue.manager, lambda: worker.worker_id, lease_s=options.lease_s, is_gone=options.is_gone, on_reclaimed=reclaimed)
+        reaping = asyncio.create_task(reaper.run(), name="persevere-reaper")
         heartbeat.start()
         try:
             yield running
         finally:
-            await end_task(reaper)
+            await end_task(reaping)
             stopping.set()
-            await _stop(running)
+            await _drain(running, options)
             heartbeat.stop()
             await asyncio.to_thread(heartbeat.join, 5.0)
 
 
-async def _stop(running: JobWorker) -> None:
-    """Ask until it stops: a worker that is just starting forgets what it was asked before."""
+async def _drain(running: JobWorker, options: WorkerOptions) -> None:
+    """Fetch nothing more and wait for what runs; after `drain_s`, or when cut, interrupt it. Goes through whatever cancels us meanwhile."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + options.drain_s
+    cancelled: asyncio.CancelledError | None = None
+    interrupted: dict[asyncio.Task[object], float] = {}
+    options.on_stopping()
     while not running.loop_task.done():
         running.worker.stop()  # type: ignore[no-untyped-call]
-        await asyncio.wait([running.loop_task], timeout=0.2)
+        if running._cut.is_set() or loop.time() >= deadline:
+            for job in list(running.worker._running_jobs):
+                if interrupted.get(job, -REPEAT_S) + REPEAT_S <= loop.time():
+                    interrupted[job] = loop.time()
+                    job.cancel()
+        try:
+            await asyncio.wait([running.loop_task], timeout=0.2)
+        except asyncio.CancelledError as error:
+            cancelled = error
+            running.cut()
+    if cancelled is not None:
+        raise cancelled
 
 
 async def _serve(worker: Worker, stopping: asyncio.Event) -> None:
-    """Start the loop again when an outage of the database ended it; a wanted stop ends it for good."""
+    """Start the loop again should it end by itself; a wanted stop ends it for good."""
     while not stopping.is_set():
         try:
             await worker.run()  # type: ignore[no-untyped-call]
@@ -109,19 +132,3 @@ async def _serve(worker: Worker, stopping: asyncio.Event) -> None:
             log.warning("worker loop ended: %s", type(exc).__name__)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), 1.0)
-
-
-async def _reap(queue: JobQueue, running: JobWorker, on_reclaimed: Callable[[], None]) -> None:
-    """Every 2 s give the jobs of dead workers back, except right after an outage, when live workers look dead too."""
-    quiet_until = time.monotonic()
-    while True:
-        try:
-            if time.monotonic() >= quiet_until:
-                for job in await queue.app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_AFTER_S, queue=RUN_QUEUE):
-                    await queue.app.job_manager.retry_job(job)
-                    running.reclaimed += 1
-                    on_reclaimed()
-        except Exception as exc:
-            log.warning("reaper: %s", type(exc).__name__)
-            quiet_until = time.monotonic() + STALLED_AFTER_S
-        await asyncio.sleep(REAP_EVERY_S)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import select
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -119,6 +120,33 @@ class Database:
         await self._engine.dispose()
 
 
+async def connect(conninfo: str, *, application_name: str = "persevere", autocommit: bool = False) -> psycopg.AsyncConnection[Any]:
+    """A connection of our kind. When we are cancelled meanwhile it is closed: psycopg would leave it half open until it is collected."""
+    connecting = asyncio.ensure_future(_connect(conninfo, application_name, autocommit))
+    try:
+        return await asyncio.shield(connecting)
+    except asyncio.CancelledError:
+        connecting.add_done_callback(_drop)
+        raise
+
+
+def _drop(connecting: asyncio.Task[psycopg.AsyncConnection[Any]]) -> None:
+    if not connecting.cancelled() and connecting.exception() is None:
+        connecting.result().pgconn.finish()
+
+
+async def _connect(conninfo: str, application_name: str, autocommit: bool) -> psycopg.AsyncConnection[Any]:
+    connection: psycopg.AsyncConnection[Any] = await psycopg.AsyncConnection.connect(
+        conninfo, application_name=application_name, autocommit=autocommit, **CONNECTION
+    )
+    try:
+        await give_up_when_frozen(connection)
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
+
+
 async def give_up_when_frozen(connection: psycopg.AsyncConnection[Any]) -> None:
     """Let the server end transactions of a process that was stopped or cut off within them. By SET: poolers refuse start-up options."""
     autocommit = connection.autocommit
@@ -158,20 +186,9 @@ async def open_database(url: str, *, pool_size: int = 10) -> AsyncIterator[Datab
     """Open the pool and make sure that the server answers; `UnavailableError` in one sentence when it does not."""
     conninfo = normalise_url(url)
 
-    async def connect() -> psycopg.AsyncConnection[Any]:
-        connection: psycopg.AsyncConnection[Any] = await psycopg.AsyncConnection.connect(
-            conninfo, application_name="persevere", **CONNECTION
-        )
-        try:
-            await give_up_when_frozen(connection)
-        except BaseException:
-            await connection.close()
-            raise
-        return connection
-
     engine = create_async_engine(
         "postgresql+psycopg://",
-        async_creator=connect,
+        async_creator=lambda: connect(conninfo),
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=30,

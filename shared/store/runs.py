@@ -5,10 +5,9 @@ Lock order: a transaction that touches a run and its task takes the run first.
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any, Literal
 
-from sqlalchemy import func, select
+from sqlalchemy import func, not_, select, text
 from sqlalchemy import insert as insert_into
 from sqlalchemy import update as update_table
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.errors import FencedError, NotFoundError
 from shared.store.records import Run
 from shared.store.rows import columns, field_values, to_record, to_records, to_row
-from shared.store.tables import runs
+from shared.store.tables import runs, tasks
 
 _COLUMNS = columns(Run, runs)
 
@@ -25,9 +24,9 @@ def _fenced(task_id: str, epoch: int) -> FencedError:
     return FencedError(f"Run {epoch} of {task_id} no longer owns the task; nothing was written.")
 
 
-async def insert(tx: AsyncConnection, task_id: str) -> Run:
-    """The run row of a new task; its LangGraph thread has the task's id."""
-    run = Run(task_id=task_id, thread_id=task_id)
+async def insert(tx: AsyncConnection, task_id: str, *, priority: int = 10) -> Run:
+    """The run row of a new task; its LangGraph thread has the task's id. Runs of a higher `priority` start first."""
+    run = Run(task_id=task_id, thread_id=task_id, priority=priority)
     await tx.execute(insert_into(runs), to_row(run))
     return run
 
@@ -86,11 +85,6 @@ async def finish(tx: AsyncConnection, task_id: str, epoch: int, state: Literal["
     return await _update_owned(tx, task_id, epoch, values)
 
 
-async def heartbeat(tx: AsyncConnection, task_id: str, epoch: int) -> Run:
-    """Say that the run is alive; the row says whether a cancel was requested. `FencedError` when it is no longer ours."""
-    return await _update_owned(tx, task_id, epoch, {"heartbeat_at": func.clock_timestamp()})
-
-
 async def update(tx: AsyncConnection, task_id: str, **fields: Any) -> Run:
     """Change fields without a fence: for those who hold the row or have no run."""
     changed = update_table(runs).where(runs.c.task_id == task_id).values(field_values(Run, fields)).returning(*_COLUMNS)
@@ -100,11 +94,40 @@ async def update(tx: AsyncConnection, task_id: str, **fields: Any) -> Run:
     return run
 
 
-async def stale(tx: AsyncConnection, older_than_s: float) -> list[Run]:
-    """Running runs without a heartbeat for so many seconds, by the database's clock; the longest silent first."""
-    limit = func.clock_timestamp() - timedelta(seconds=older_than_s)
-    query = select(*_COLUMNS).where(runs.c.state == "running", runs.c.heartbeat_at < limit).order_by(runs.c.heartbeat_at)
-    return to_records(Run, await tx.execute(query))
+async def lock_user(tx: AsyncConnection, user_id: str) -> None:
+    """Whoever counts a user's runs, or ends one, goes one after the other until the end of the transaction. Taken after the run's row."""
+    await tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"runs of {user_id}", 0))))
+
+
+async def running_of(tx: AsyncConnection, user_id: str) -> int:
+    """How many runs of a user's tasks go on now."""
+    count = select(func.count()).select_from(runs.join(tasks)).where(runs.c.state == "running", tasks.c.user_id == user_id)
+    return int((await tx.execute(count)).scalar_one())
+
+
+async def next_queued(tx: AsyncConnection, user_id: str) -> Run | None:
+    """The user's run that waits for room first: higher priority, then older. Held until the end of the transaction."""
+    waiting = select(*_COLUMNS).select_from(runs.join(tasks)).where(runs.c.state == "queued", tasks.c.user_id == user_id)
+    first = waiting.order_by(runs.c.priority.desc(), tasks.c.created_at).limit(1).with_for_update(of=runs, key_share=True, skip_locked=True)
+    return to_record(Run, (await tx.execute(first)).first())
+
+
+async def users_waiting(tx: AsyncConnection) -> list[str]:
+    """The users who have runs that wait for room."""
+    query = select(tasks.c.user_id).select_from(runs.join(tasks)).where(runs.c.state == "queued").distinct()
+    return list((await tx.execute(query)).scalars())
+
+
+async def without_job(tx: AsyncConnection) -> list[Run]:
+    """Running runs that no job of the queue stands for."""
+    job = "EXISTS (SELECT 1 FROM procrastinate_jobs job WHERE job.lock = runs.task_id AND job.status IN ('todo', 'doing'))"
+    return to_records(Run, await tx.execute(select(*_COLUMNS).where(runs.c.state == "running", not_(text(job)))))
+
+
+async def held(tx: AsyncConnection, epochs: dict[str, int]) -> dict[str, bool]:
+    """Of the given task ids and epochs those that still run under it, and whether their cancel was requested."""
+    query = select(runs.c.task_id, runs.c.epoch, runs.c.cancel_requested).where(runs.c.task_id.in_(epochs), runs.c.state == "running")
+    return {row.task_id: row.cancel_requested for row in await tx.execute(query) if epochs[row.task_id] == row.epoch}
 
 
 async def request_cancel(tx: AsyncConnection, task_id: str) -> Run | None:

@@ -38,7 +38,7 @@ async def test_a_stale_epoch_is_fenced_everywhere(database: Database, task_id: s
     await _claim(database, task_id)
     await _claim(database, task_id)
     async with database.transaction() as tx:
-        for write in (runs.check(tx, task_id, 1), runs.heartbeat(tx, task_id, 1), runs.finish(tx, task_id, 1, "ended")):
+        for write in (runs.check(tx, task_id, 1), runs.finish(tx, task_id, 1, "ended")):
             with pytest.raises(FencedError):
                 await write
         await runs.check(tx, task_id, 2)
@@ -57,15 +57,24 @@ async def test_a_claim_waits_for_a_writer_that_was_checked(database: Database, t
     assert (await claiming).epoch == 2
 
 
-async def test_stale_runs_and_cancelling(database: Database, task_id: str) -> None:
+async def test_what_is_held_and_cancelling(database: Database, task_id: str) -> None:
     run = await _claim(database, task_id)
     async with database.transaction() as tx:
-        assert await runs.stale(tx, 10) == []
-        await tx.execute(text("UPDATE runs SET heartbeat_at = now() - interval '11 seconds'"))
-        assert [one.task_id for one in await runs.stale(tx, 10)] == [task_id]
+        assert await runs.held(tx, {task_id: run.epoch}) == {task_id: False}
+        assert await runs.held(tx, {task_id: run.epoch - 1, "task_nobody": 1}) == {}
         assert await runs.request_cancel(tx, "task_nobody") is None
         await runs.request_cancel(tx, task_id)
-        assert (await runs.heartbeat(tx, task_id, run.epoch)).cancel_requested
+        assert await runs.held(tx, {task_id: run.epoch}) == {task_id: True}
         assert (await runs.update(tx, task_id, cancel_requested=False, poison_count=2)).poison_count == 2
         with pytest.raises(NotFoundError):
             await runs.claim(tx, "task_nobody", "w", 1, "h")
+
+
+async def test_a_run_that_nothing_stands_for_is_found(database: Database, task_id: str) -> None:
+    await _claim(database, task_id)
+    async with database.transaction() as tx:
+        assert [run.task_id for run in await runs.without_job(tx)] == [task_id]
+        await tx.execute(
+            text("INSERT INTO procrastinate_jobs (queue_name, task_name, lock) VALUES ('runs', 'persevere.run', :task)"), {"task": task_id}
+        )
+        assert await runs.without_job(tx) == []
