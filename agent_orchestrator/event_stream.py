@@ -56,13 +56,20 @@ class EventStream(Response):
                 await aclose()
 
 
+def drop(scope: Scope) -> None:
+    """Cut the connection, with all that the client has not taken."""
+    _logger.info("a client that read nothing for %.0f s was dropped; it can resume from its last event", SEND_TIMEOUT_S)
+    abort = (scope.get("extensions") or {}).get(ABORT)
+    if abort is not None:
+        abort()
+
+
 class _Connection:
     """What is known of the client: when it was last sent something, and since when it has not taken it."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self.scope = asyncio.timeout(None)
-        self._abort = scope.get("extensions", {}).get(ABORT)
-        self._send = send
+        self._asgi, self._send = scope, send
         self._loop = asyncio.get_running_loop()
         self._sent_at = self._loop.time()
         self._sending_since: float | None = None
@@ -98,9 +105,7 @@ class _Connection:
             self._ping = self._loop.create_task(self.write(_PING))
 
     def _drop(self) -> None:
-        _logger.info("a client that read nothing for %.0f s was dropped; it can resume from its last event", SEND_TIMEOUT_S)
-        if self._abort is not None:
-            self._abort()
+        drop(self._asgi)
         self.leave()
 
 

@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
 
 from agent_orchestrator.app import build_app
 from agent_orchestrator.event_stream import ABORT
@@ -25,12 +27,21 @@ KEEP_ALIVE_S = 75
 """Longer than clients and proxies keep an idle connection: whoever closes first must be the one that sends."""
 
 
-class Connection(HttpToolsProtocol):
+class HttpConnection(HttpToolsProtocol):
     """Lets a stream drop a client that reads nothing: closing would wait until it has read what was sent."""
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.scope["extensions"] = {ABORT: self.transport.abort}  # type: ignore[typeddict-item]
+        self.scope["extensions"] = {ABORT: self.transport.abort}  # type: ignore[dict-item]
+
+
+class SocketConnection(WebSocketsSansIOProtocol):
+    """The same over a WebSocket."""
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if self.response.status_code == 101:
+            self.scope["extensions"][ABORT] = self.transport.abort  # type: ignore[assignment]
 
 
 class Server(uvicorn.Server):
@@ -81,7 +92,9 @@ async def serve(
 def configure(app: object, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,  # type: ignore[arg-type]
-        http=Connection,
+        http=HttpConnection,
+        ws=SocketConnection,
+        ws_per_message_deflate=False,
         ws_max_size=MAX_BODY,
         log_level=settings.log_level,
         access_log=settings.log_level == "debug",

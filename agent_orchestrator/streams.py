@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from fastapi import WebSocket, WebSocketDisconnect
 from pydantic_core import to_json
 
-from agent_orchestrator.event_stream import EventStream
+from agent_orchestrator import event_stream
 from shared import metrics
 from shared.events.port import EventFeed, Following
 
@@ -54,5 +56,15 @@ async def sse_events(streams: Streams, feed: EventFeed, task_id: str, after: int
             yield piece
 
 
-def sse_response(content: AsyncIterator[bytes]) -> EventStream:
-    return EventStream(content)
+async def send_text(socket: WebSocket, text: str) -> None:
+    """Send a message. A client that takes nothing is dropped: `WebSocketDisconnect`, as when it leaves by itself."""
+    try:
+        async with asyncio.timeout(event_stream.SEND_TIMEOUT_S):
+            await socket.send_text(text)
+    except TimeoutError:
+        event_stream.drop(socket.scope)
+        raise WebSocketDisconnect(1006) from None
+
+
+def sse_response(content: AsyncIterator[bytes]) -> event_stream.EventStream:
+    return event_stream.EventStream(content)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, WebSocket, WebSocketDisconnect
 from pydantic import ValidationError
+from pydantic_core import to_json
 from starlette.responses import JSONResponse, Response
 
 from agent_orchestrator.chat import service
@@ -24,7 +25,7 @@ from agent_orchestrator.chat.schemas import (
 from agent_orchestrator.dependencies import Given, Paged, Services
 from agent_orchestrator.errors import BODY, problem, problems
 from agent_orchestrator.idempotency import AnsweredError, Keyed
-from agent_orchestrator.streams import sse, sse_events, sse_response
+from agent_orchestrator.streams import send_text, sse, sse_events, sse_response
 from shared.store import sessions
 
 router = APIRouter(tags=["chat"])
@@ -84,11 +85,11 @@ async def chat_socket(socket: WebSocket, given: Given) -> None:
             except (ValidationError, KeyError) as exc:
                 said = "; ".join(error["msg"] for error in exc.errors()[:3]) if isinstance(exc, ValidationError) else "Text was expected."
                 document = problem(422, "validation_failed", f"The message is not a chat request. {said}.", 'Send {"message": "…"}.')
-                await socket.send_json({**document, "type": "error", "problem": document["type"]})
+                await send_text(socket, to_json({**document, "type": "error", "problem": document["type"]}).decode())
                 continue
             async for name, data in service.turn_parts(given, body.message, body.session_id, body.context):
                 assert isinstance(data, dict)
-                await socket.send_json({**data, "type": name})
+                await send_text(socket, to_json({**data, "type": name}).decode())
     except WebSocketDisconnect:
         return
 

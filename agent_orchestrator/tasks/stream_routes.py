@@ -8,12 +8,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, WebSocket, WebSocketDisconnect
 from starlette.responses import JSONResponse, Response
 
-from agent_orchestrator.dependencies import Given, Services
+from agent_orchestrator.dependencies import Given
 from agent_orchestrator.errors import of_error, problem_response, problems
-from agent_orchestrator.streams import sse_events, sse_response
+from agent_orchestrator.streams import send_text, sse_events, sse_response
 from agent_orchestrator.tasks.schemas import EventList
 from shared.background import end_task
 from shared.errors import InvalidRequestError, NotFoundError
+from shared.events.port import Following
 
 router = APIRouter(tags=["tasks"])
 
@@ -64,28 +65,23 @@ async def task_socket(socket: WebSocket, task_id: str, given: Given, after: Anno
         await socket.send_denial_response(problem_response(of_error(exc)))
         return
     await socket.accept()
-    sending = asyncio.create_task(_send_events(socket, given, task_id, after))
-    leaving = asyncio.create_task(_until_gone(socket))
-    try:
-        await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        ended = sending.done() and not sending.cancelled() and sending.exception() is None
-        for task in (sending, leaving):
-            await end_task(task)
-    if ended:
+    with given.streams.open(given.resources.feed, task_id, after) as following:
+        leaving = asyncio.create_task(_until_gone(socket, following))
+        try:
+            while (events := await following.next()) is not None:
+                for event in events:
+                    await send_text(socket, event.wire.decode())
+        except WebSocketDisconnect:
+            return
+        finally:
+            is_gone = leaving.done()
+            await end_task(leaving)
+    if not is_gone:
         await socket.close(1012 if given.streams.is_stopping else 1000)
 
 
-async def _send_events(socket: WebSocket, given: Services, task_id: str, after: int) -> None:
-    with given.streams.open(given.resources.feed, task_id, after) as following:
-        while (events := await following.next()) is not None:
-            for event in events:
-                await socket.send_text(event.wire.decode())
-
-
-async def _until_gone(socket: WebSocket) -> None:
-    try:
-        while True:
-            await socket.receive_text()
-    except (WebSocketDisconnect, KeyError):
-        return
+async def _until_gone(socket: WebSocket, following: Following) -> None:
+    """What the client says does not matter, only that it leaves."""
+    while (await socket.receive())["type"] != "websocket.disconnect":
+        pass
+    following.close()
