@@ -43,6 +43,8 @@ async def all_checks() -> AsyncIterator[Check]:
     yield Check("settings", True, f"data folder {settings.data_dir}")
     yield await _git()
     yield await _database(settings)
+    if settings.redis_url is not None:
+        yield await _redis(settings.redis_url, settings.checkpoints)
     yield await _sandbox(settings)
     yield Check("forge", True, "local git: a pull request is a branch and a record")
     yield Check("model", settings.model != "none", "none: recipes only", "This version works by recipes.", needed=False)
@@ -72,6 +74,19 @@ async def _database(settings: Settings) -> Check:
     except PersevereError as error:
         return _failed("database", error)
     return Check("database", True, f"PostgreSQL {version}, {'from DATABASE_URL' if settings.database_url else 'embedded'}")
+
+
+async def _redis(url: str, checkpoints: str) -> Check:
+    """Persevere works without it: PostgreSQL is the truth."""
+    from shared.store.redis import open_redis
+
+    async with open_redis(url) as redis:
+        if redis.reason:
+            said = f"{redis.place} cannot be used ({redis.reason}); PostgreSQL does its work meanwhile, more slowly"
+            return Check("redis", False, said, "Start Redis, or correct or unset REDIS_URL.", needed=False)
+        version = (await redis.attempt(lambda client: client.info("server")))["redis_version"]
+        kept = "live events, rate limits and checkpoints" if checkpoints == "redis" else "live events and rate limits"
+        return Check("redis", True, f"{version} at {redis.place}: {kept}")
 
 
 async def _sandbox(settings: Settings) -> Check:

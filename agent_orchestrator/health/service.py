@@ -12,6 +12,7 @@ from agent_orchestrator.health.schemas import Dependency, Readiness
 from shared import metrics
 from shared.errors import PersevereError
 from shared.store import approvals
+from shared.store.redis import RedisServer
 from shared.types import ApprovalStatus
 
 TIMEOUT_S = 5.0
@@ -19,8 +20,10 @@ _MOST = 1000
 
 
 async def readiness(given: Services) -> Readiness:
-    """The state of the database, the worker and the sandbox, each within a time limit."""
+    """The state of the database, the worker, the sandbox and Redis, each within a time limit."""
     found = list(await asyncio.gather(_database(given), _worker(given), _sandbox(given)))
+    if given.resources.redis is not None:
+        found.append(await _redis(given.resources.redis))
     ready = all(item.ok for item in found if item.required)
     return Readiness(status="ready" if ready else "not_ready", dependencies=found)
 
@@ -59,6 +62,14 @@ async def _sandbox(given: Services) -> Dependency:
         return Dependency(name="sandbox", ok=False, detail=exc.message, next_step=exc.next_step, required=required)
     detail = provider.name if provider.isolated else f"{provider.name}: not isolated, unsafe"
     return Dependency(name="sandbox", ok=True, detail=detail, required=required)
+
+
+async def _redis(redis: RedisServer) -> Dependency:
+    """Never required: without it everything goes on over PostgreSQL."""
+    if await redis.ping():
+        return Dependency(name="redis", ok=True, detail="answers", required=False)
+    said = f"It cannot be used ({redis.reason}); PostgreSQL does its work meanwhile, more slowly."
+    return Dependency(name="redis", ok=False, detail=said, next_step="Start Redis, or correct or unset REDIS_URL.", required=False)
 
 
 async def exposition(given: Services) -> bytes:
