@@ -44,7 +44,10 @@ class HandOver(procrastinate.BaseRetryStrategy):
 
 
 class JobQueue:
-    """Enqueues runs; `app` is what a worker serves. Opened and closed by the worker, not needed open to enqueue."""
+    """Enqueues runs; `app` is what a worker serves. Opened and closed by the worker, not needed open to enqueue.
+
+    `handed_over` counts runs that went on elsewhere.
+    """
 
     def __init__(self, conninfo: str, *, pool_size: int = 4, name: str = "", host: str = "") -> None:
         connector = PsycopgConnector(
@@ -53,6 +56,7 @@ class JobQueue:
         self.app = procrastinate.App(connector=connector)
         self.manager = FencedJobManager(connector, conninfo, name, host)
         self.app.job_manager = self.manager
+        self.handed_over = 0
         self._handler: RunHandler | None = None
         self._task: Any = self.app.task(name=RUN_TASK, queue=RUN_QUEUE, retry=HandOver())(self._run)
 
@@ -74,3 +78,4 @@ class JobQueue:
         """Give the task's running job back in the caller's transaction, which holds the task's lease; others hear of it at the commit."""
         if not (await tx.execute(_HAND_OVER, {"task": task_id})).all():
             await self.enqueue(tx, task_id)
+        self.handed_over += 1

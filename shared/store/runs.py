@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from sqlalchemy import func, not_, select, text
+from sqlalchemy import func, select, text
 from sqlalchemy import insert as insert_into
 from sqlalchemy import update as update_table
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -120,8 +120,8 @@ async def users_waiting(tx: AsyncConnection) -> list[str]:
 
 async def without_job(tx: AsyncConnection) -> list[Run]:
     """Running runs that no job of the queue stands for."""
-    job = "EXISTS (SELECT 1 FROM procrastinate_jobs job WHERE job.lock = runs.task_id AND job.status IN ('todo', 'doing'))"
-    return to_records(Run, await tx.execute(select(*_COLUMNS).where(runs.c.state == "running", not_(text(job)))))
+    jobless = "NOT EXISTS (SELECT 1 FROM procrastinate_jobs job WHERE job.lock = runs.task_id AND job.status IN ('todo', 'doing'))"
+    return to_records(Run, await tx.execute(select(*_COLUMNS).where(runs.c.state == "running", text(jobless))))
 
 
 async def held(tx: AsyncConnection, epochs: dict[str, int]) -> dict[str, bool]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from types import FrameType
 from typing import Annotated
 
 import typer
 
-from agent_orchestrator.cli.commands import OK, run_command, settings_of
+from agent_orchestrator.cli.commands import OK, JsonFlag, run_command, settings_of
 
 
 def serve(
@@ -40,17 +41,19 @@ def serve(
     run_command(work, own_signals=True)
 
 
-def worker() -> None:
-    """Serve runs until stopped; any number may work on one database."""
+def worker(
+    concurrency: Annotated[int | None, typer.Option("--concurrency", help="Runs at once (PERSEVERE_WORKER_CONCURRENCY).")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Serve runs until stopped; any number may work on one database. SIGTERM or Ctrl-C hands over and ends; twice: at once."""
 
     async def work() -> int:
-        import asyncio
+        from agent_orchestrator.cli.working import work_until_stopped
 
-        from agent_orchestrator.resources import open_resources
-
-        async with open_resources(settings_of(), worker=True):
-            typer.echo("Working. Ctrl-C hands over and ends.")
-            await asyncio.Event().wait()
+        await work_until_stopped(settings_of(worker_concurrency=concurrency), tell)
         return OK
 
-    run_command(work)
+    def tell(sentence: str, **facts: object) -> None:
+        typer.echo(json.dumps(facts) if as_json else sentence)
+
+    run_command(work, own_signals=True, as_json=as_json)
