@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from agent_orchestrator.runtime.admission import admit_waiting
 from agent_orchestrator.runtime.endings import expire_due
 from agent_orchestrator.runtime.host import is_gone
+from agent_orchestrator.runtime.pruning import prune_regularly
 from shared import metrics
 from shared.background import end_task
 from shared.jobs.worker import JobWorker, WorkerOptions, open_worker
@@ -51,7 +52,8 @@ async def open_run_worker(resources: Resources) -> AsyncIterator[JobWorker]:
         open=False,
     )
     async with pool:
-        executor = RunExecutor(resources, build_checkpoints(resources.settings.checkpoints, pool, resources.redis))
+        checkpoints = build_checkpoints(resources.settings.checkpoints, pool, resources.redis)
+        executor = RunExecutor(resources, checkpoints)
         resources.jobs.serve(executor.execute)
         options = WorkerOptions(
             concurrency=concurrency,
@@ -64,7 +66,7 @@ async def open_run_worker(resources: Resources) -> AsyncIterator[JobWorker]:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(end_task, asyncio.create_task(executor.active.watch(), name="persevere-watch"))
             worker = await stack.enter_async_context(open_worker(resources.jobs, resources.database.conninfo, options))
-            for chore in (_expire(resources), _adopt(resources)):
+            for chore in (_expire(resources), _adopt(resources), prune_regularly(resources, checkpoints)):
                 stack.push_async_callback(end_task, asyncio.create_task(chore, name="persevere-chore"))
             yield worker
 

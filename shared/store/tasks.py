@@ -15,7 +15,7 @@ from shared.errors import NotFoundError
 from shared.store.records import Task
 from shared.store.rows import columns, decode_cursor, field_values, page, to_record, to_records, to_row
 from shared.store.tables import tasks
-from shared.types import utcnow
+from shared.types import TaskStatus, utcnow
 
 _COLUMNS = columns(Task, tasks)
 _SHORTEST_FRAGMENT = 4
@@ -77,6 +77,18 @@ def _newest_of(statuses: Collection[str], wanted: Sequence[ColumnElement[bool]],
         for one in statuses
     ]
     return tasks.c.id.in_(select(union_all(*(part.subquery().select() for part in parts)).subquery()))
+
+
+async def prunable(tx: AsyncConnection, ended_before: datetime, failed_before: datetime, limit: int) -> list[str]:
+    """Tasks that ended before `ended_before` (failed ones: `failed_before`) and were not pruned since, the first ended first."""
+    unpruned = or_(tasks.c.pruned_at.is_(None), tasks.c.pruned_at < tasks.c.finished_at)
+    old = or_(tasks.c.status != TaskStatus.FAILED.value, tasks.c.finished_at < failed_before)
+    query = select(tasks.c.id).where(tasks.c.finished_at.is_not(None), unpruned, tasks.c.finished_at < ended_before, old)
+    return list((await tx.execute(query.order_by(tasks.c.finished_at).limit(limit))).scalars())
+
+
+async def mark_pruned(tx: AsyncConnection, id: str) -> None:
+    await tx.execute(update_table(tasks).where(tasks.c.id == id).values(pruned_at=utcnow()))
 
 
 async def find(tx: AsyncConnection, text: str, user_id: str | None) -> list[Task]:
