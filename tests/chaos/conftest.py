@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from tests.chaos.sweep import Sweep
 
 
 @pytest.fixture
-def sweep(make_postgres_url: Callable[[], str], tmp_path: Path) -> Iterator[Sweep]:
+def sweep(make_postgres_url: Callable[[], str], tmp_path: Path) -> Sweep:
     lock = threading.Lock()
 
     def make_url() -> str:

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.exc import DBAPIError
+
 from agent_orchestrator.approvals.service import ApprovalService
 from agent_orchestrator.conversation.service import ChatTurn, Conversation
 from agent_orchestrator.resources import Resources, open_resources
 from agent_orchestrator.tasks.service import TaskService
 from config.settings import Settings
-from shared.errors import ConflictError
+from shared.errors import ConflictError, UnavailableError
 from shared.store import approvals, tasks
 from shared.store.records import Approval, Task
 from tests.chaos.boundaries import Faults, install
@@ -45,13 +47,17 @@ REPAIR = """diff --git a/test_app.py b/test_app.py
 """
 """What the person adds to the change when its tests are red."""
 USER = "local"
+LIFE_S = 100
 
 
 @dataclass(frozen=True)
 class Ordeal:
-    """One life of the process: where it works, and where it ends early (`point` None: not at all, and it counts the points)."""
+    """One life of the process: where it works, and where it ends early (`point` None: not at all, and it counts the points).
 
-    database_url: str
+    `database_url` None: the embedded server of the data folder.
+    """
+
+    database_url: str | None
     data_dir: Path
     repository: Path
     point: str | None = None
@@ -74,18 +80,25 @@ def live(ordeal: Ordeal) -> None:
 
 async def _drive(ordeal: Ordeal) -> None:
     settings = Settings(data_dir=ordeal.data_dir, database_url=ordeal.database_url, sandbox="process", worker_concurrency=1)
-    async with asyncio.timeout(90), open_resources(settings, worker=True) as resources:
+    async with asyncio.timeout(LIFE_S), open_resources(settings, worker=True) as resources:
         task_id = await _submit_once(resources, ordeal.repository)
-        while True:
-            async with resources.database.connection() as connection:
-                pending = await approvals.pending_for_task(connection, task_id)
-                task = await tasks.get(connection, task_id)
-            assert task is not None
-            if task.status.is_final:
-                return
-            if pending is not None:
-                await _decide(resources, pending)
+        while not await _step(resources, task_id):
             await asyncio.sleep(0.02)
+
+
+async def _step(resources: Resources, task_id: str) -> bool:
+    """Answer what is asked; True at the task's end. A database that is away is asked again."""
+    try:
+        async with resources.database.connection() as connection:
+            pending = await approvals.pending_for_task(connection, task_id)
+            task = await tasks.get(connection, task_id)
+        assert task is not None
+        if pending is not None:
+            await _decide(resources, pending)
+    except (UnavailableError, DBAPIError):
+        await asyncio.sleep(0.3)
+        return False
+    return task.status.is_final
 
 
 async def _submit_once(resources: Resources, repository: Path) -> str:

@@ -67,6 +67,21 @@ class Sweep:
         point = f"after {', '.join(f'{moment:.2f}' for moment in moments)} s"
         return Outcome(point, 1, KILLED in ended, tuple(wrong), time.monotonic() - started)
 
+    def disturb(
+        self, expected: Story, disturbance: Callable[[Ordeal], None], prepare: Callable[[Path], None] = lambda data_dir: None
+    ) -> list[str]:
+        """One life on an embedded server of its own that is disturbed meanwhile; what is wrong afterwards."""
+        ordeal = replace(self._prepare(), database_url=None)
+        prepare(ordeal.data_dir)
+        process = self._context.Process(target=live, args=(ordeal,))
+        process.start()
+        disturbance(ordeal)
+        process.join(LIFE_S)
+        if process.exitcode != 0:
+            process.kill()
+            return [f"exit code {process.exitcode}: {_log(ordeal)}"]
+        return differences(expected, read_story(ordeal))
+
     def _kill(self, expected: Story, point: str, passing: int) -> Outcome:
         started = time.monotonic()
         ordeal = self._prepare()

@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import subprocess
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from shared.effects import ledger
 from shared.events import store as events_store
 from shared.store import approvals, audit, pull_requests, tasks
 from shared.store.database import open_database
+from shared.store.embedded import open_embedded_postgres
 from tests.chaos.scenario import USER, Ordeal
 
 _VARIES = re.compile(r"\b[0-9a-f]{12,64}\b|\btask_\w+|\d+(\.\d+)? s\b")
@@ -35,7 +37,12 @@ def read_story(ordeal: Ordeal) -> Story:
 
 
 async def _read(ordeal: Ordeal) -> Story:
-    async with open_database(ordeal.database_url) as database, database.connection() as tx:
+    async with AsyncExitStack() as stack:
+        url = ordeal.database_url
+        if url is None:
+            url = await stack.enter_async_context(open_embedded_postgres(ordeal.data_dir))
+        database = await stack.enter_async_context(open_database(url))
+        tx = await stack.enter_async_context(database.connection())
         (task, *others), _ = await tasks.list_(tx, user_id=USER, limit=5)
         events = await events_store.read(tx, task.id)
         pulls, _ = await pull_requests.list_(tx, str(ordeal.repository))
