@@ -143,10 +143,10 @@ _WAIT = object()
 
 
 def decision_of(approval: Approval | None) -> Json | None:
-    """What an approval tells the graph, or None while it is pending."""
+    """What an approval tells the graph, or None while it is pending. An edited patch may be large: it stays with the approval."""
     if approval is None or approval.status is ApprovalStatus.PENDING:
         return None
     if approval.status is ApprovalStatus.EXPIRED:
         return {"decision": "expired", "content_sha256": approval.content_sha256}
-    stored = approval.decision or {"decision": "reject"}
+    stored = {key: value for key, value in (approval.decision or {"decision": "reject"}).items() if key != "edited"}
     return {**stored, "content_sha256": approval.content_sha256}

@@ -79,6 +79,14 @@ class GateKeeper:
         self.on_ask()
         return {"approval_id": approval.id, "gate": gate.value, "content_sha256": content_sha256}
 
+    async def edited(self, approval_id: str) -> Json:
+        """What a person put in place of what was asked about: {plan} or {patch}."""
+        async with self.lease.database.connection() as connection:
+            approval = await approvals.get(connection, approval_id)
+        decision: Json = (approval.decision if approval is not None else None) or {}
+        edited: Json = decision["edited"]
+        return edited
+
     def _approval(
         self, approval_id: str, gate: Gate, revision: int, title: str, subject: Json, content_sha256: str, risk: Risk, approvers: list[str]
     ) -> Approval:

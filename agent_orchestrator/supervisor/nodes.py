@@ -90,11 +90,11 @@ async def diff_decision(state: SupervisorState, runtime: Runtime[SupervisorConte
 
 async def apply_edit(state: SupervisorState, runtime: Runtime[SupervisorContext]) -> SupervisorState:
     """Keep what a person edited instead of what was asked about; it is tested and asked about again."""
-    decision = state["decision"] or {}
-    if "plan" in decision["edited"]:
-        plan = Plan.model_validate(decision["edited"]["plan"])
+    edited = await runtime.context.gates.edited((state["decision"] or {})["approval_id"])
+    if "plan" in edited:
+        plan = Plan.model_validate(edited["plan"])
         return {"plan": plan.model_dump(mode="json")}
-    patch = str(decision["edited"]["patch"]).encode()
+    patch = str(edited["patch"]).encode()
     async with runtime.context.workspaces.open("edit", patch) as workspace:
         diff = await workspace.diff()
     await runtime.context.journal.save_artifact("change.patch", diff.patch, "text/x-diff")
@@ -170,7 +170,7 @@ def ending(state: SupervisorState) -> tuple[TaskStatus, str]:
 def _taken(state: SupervisorState, decision: Json, approved_key: Literal["approved_plan_sha256", "approved_sha256"]) -> SupervisorState:
     """What a decision changes. An approval is worth only for the hash that was asked about."""
     gate = state["gate"] or {}
-    update: SupervisorState = {"decision": {**decision, "gate": gate.get("gate")}, "gate": None}
+    update: SupervisorState = {"decision": {**decision, "gate": gate.get("gate"), "approval_id": gate.get("approval_id")}, "gate": None}
     if decision["decision"] == "approve":
         if decision["content_sha256"] != gate.get("content_sha256"):
             raise TaskFailedError("The approval is for another content.", "Retry the task.", code="approval_mismatch")

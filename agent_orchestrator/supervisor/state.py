@@ -29,7 +29,7 @@ class SupervisorState(TypedDict, total=False):
     gate: Json | None
     """The open gate {approval_id, gate, content_sha256}, or None."""
     decision: Json | None
-    """The last decision {decision, comment, edited, by, gate}."""
+    """The last decision {decision, comment, by, gate, approval_id}."""
     revisions: dict[str, int]
     """How often each gate was asked."""
     rejected: list[str]

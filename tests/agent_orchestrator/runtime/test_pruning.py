@@ -18,6 +18,7 @@ from agent_orchestrator.runtime.endings import expire_due
 from agent_orchestrator.runtime.pruning import prune_finished
 from agent_orchestrator.tasks.service import TaskService
 from shared.types import Gate
+from tests.agent_orchestrator.conftest import git
 from tests.agent_orchestrator.runtime.driving import approve_all, decide, ended, submit, waiting
 
 CHANGE = "replace 'Read' with 'Load' in app.py"
@@ -25,6 +26,9 @@ _BYTES = text(
     "SELECT (SELECT coalesce(sum(pg_column_size(c.*)), 0) FROM checkpoints c WHERE starts_with(thread_id, :task))"
     " + (SELECT coalesce(sum(pg_column_size(b.*)), 0) FROM checkpoint_blobs b WHERE starts_with(thread_id, :task))"
     " + (SELECT coalesce(sum(pg_column_size(w.*)), 0) FROM checkpoint_writes w WHERE starts_with(thread_id, :task))"
+)
+_LARGEST = text(
+    "SELECT channel, max(octet_length(blob)) AS size FROM checkpoint_blobs WHERE thread_id = :task GROUP BY channel ORDER BY size DESC"
 )
 
 
@@ -112,3 +116,22 @@ async def test_revisions_grow_a_thread_by_the_same_amount_each(working: Resource
     steps = [later - earlier for earlier, later in pairwise(sizes)]
     assert steps[-1] < 1.3 * steps[1], steps
     assert steps[-1] < 40_000, steps
+
+
+async def test_the_state_refers_to_what_is_large(working: Resources, repository: Path) -> None:
+    """A diff of half a megabyte and an edited one are artifacts: no value of a checkpoint holds them."""
+    (repository / "large.txt").write_text("".join(f"line {n} Read and read again {'x' * 60}\n" for n in range(4000)))
+    git(repository, "add", "-A")
+    git(repository, "commit", "-q", "-m", "large")
+    task = await submit(working, repository, "replace 'Read' with 'Load' in large.txt")
+    await decide(working, await waiting(working, task.id), "approve")
+    diff = await waiting(working, task.id)
+    async with working.database.connection() as connection:
+        patch = (await working.artifacts.load(connection, task.id, "change.patch")).decode()
+    assert len(patch) > 500_000
+    await decide(working, diff, "edit", edited={"patch": patch.replace("Load and", "Loaded and")})
+    done, _ = await approve_all(working, task.id)
+    assert done.outcome == "pull_request"
+    async with working.database.connection() as connection:
+        kept = (await connection.execute(_LARGEST, {"task": task.id})).all()
+    assert [row for row in kept if row.size > 20_000] == []
