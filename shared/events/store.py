@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
-from sqlalchemy import insert as insert_into
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,9 +17,14 @@ from shared.types import Json, Stage, utcnow
 
 CHANNEL = "persevere_events"
 _COLUMNS = columns(Event, events)
-_COUNTED = "WITH counted AS (UPDATE tasks SET event_count = event_count + :more WHERE id = :task RETURNING id, event_count) "
-_COUNT = text(f"{_COUNTED} SELECT event_count FROM counted")
-_COUNT_AND_ANNOUNCE = text(f"{_COUNTED} SELECT event_count, pg_notify('{CHANNEL}', id || ':' || event_count) FROM counted")
+_WRITTEN = (
+    "WITH counted AS (UPDATE tasks SET event_count = event_count + :more WHERE id = :task RETURNING id, event_count), "
+    "written AS (INSERT INTO events (task_id, seq, type, stage, data, created_at) "
+    "SELECT id, event_count - :more + n, type, :stage, CAST(data AS json), :now FROM counted, "
+    "unnest(CAST(:types AS text[]), CAST(:contents AS text[])) WITH ORDINALITY AS new(type, data, n)) "
+)
+_WRITE = text(f"{_WRITTEN} SELECT event_count FROM counted")
+_WRITE_AND_ANNOUNCE = text(f"{_WRITTEN} SELECT event_count, pg_notify('{CHANNEL}', id || ':' || event_count) FROM counted")
 
 
 async def append(tx: AsyncConnection, task_id: str, stage: Stage, new: Sequence[tuple[str, Json]]) -> list[Event]:
@@ -29,20 +34,20 @@ async def append(tx: AsyncConnection, task_id: str, stage: Stage, new: Sequence[
     """
     if not new:
         return []
-    announced = tx.info.get(ANNOUNCED)
-    count = _COUNT_AND_ANNOUNCE if announced is None else _COUNT
-    last = (await tx.execute(count, {"task": task_id, "more": len(new)})).scalar_one_or_none()
+    announced, now = tx.info.get(ANNOUNCED), utcnow()
+    cleaned = [(type_, clean(data)) for type_, data in new]
+    given: Json = {"task": task_id, "more": len(new), "stage": stage.value, "now": now}
+    given |= {"types": [type_ for type_, _ in cleaned], "contents": [json.dumps(data) for _, data in cleaned]}
+    last = (await tx.execute(_WRITE_AND_ANNOUNCE if announced is None else _WRITE, given)).scalar_one_or_none()
     if last is None:
         raise NotFoundError(f"There is no task {task_id}.")
     if announced is not None:
         announced[task_id] = last
-    now, first = utcnow(), last - len(new) + 1
-    made = [
-        Event(task_id=task_id, seq=first + index, type=type_, stage=stage, data=clean(data), created_at=now)
-        for index, (type_, data) in enumerate(new)
+    first = last - len(new) + 1
+    return [
+        Event(task_id=task_id, seq=first + index, type=type_, stage=stage, data=data, created_at=now)
+        for index, (type_, data) in enumerate(cleaned)
     ]
-    await tx.execute(insert_into(events), [{**event.model_dump(), "stage": event.stage.value} for event in made])
-    return made
 
 
 async def read(tx: AsyncConnection, task_id: str, after: int = 0, limit: int = 1000) -> list[Event]:
