@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.agent_orchestrator.conftest import repository, resources, settings
 from tests.chaos.sweep import Sweep
+
+__all__ = ["repository", "resources", "settings"]
 
 
 @pytest.fixture
