@@ -1,10 +1,12 @@
 """Streams of a real server: ms from a commit to each client at 1, 100 and 1,000 streams (of one task, and of a task each), ms of a
-replay of 1,000 events, kB of memory a stream. Clients and writer share this process; the server has its own."""
+replay of 1,000 events, kB of memory a stream. The clients, the writer and the server are three processes."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +16,7 @@ from urllib.parse import urlsplit
 from measure import Running, data_folder, memory_mb, percentile, running_server, tell
 
 from shared.events.store import append
-from shared.store import tasks
+from shared.store import runs, tasks
 from shared.store.database import Database, open_database
 from shared.store.embedded import open_embedded_postgres
 from shared.store.records import Task
@@ -67,7 +69,7 @@ async def connect(server: Running, task_id: str, after: int = 0) -> Stream:
     lines += ["Accept: text/event-stream", f"Last-Event-ID: {after}", "", ""]
     request = "\r\n".join(lines).encode()
     loop = asyncio.get_running_loop()
-    _, stream = await loop.create_connection(lambda: Stream(request), address.hostname, address.port)
+    _, stream = await loop.create_connection(lambda: Stream(request), str(address.hostname), address.port or 80)
     return stream
 
 
@@ -75,16 +77,29 @@ async def make_task(database: Database, events: int = 1) -> str:
     task = Task(id=new_id("task"), user_id="local", title="t", prompt="p", repo="/r")
     async with database.transaction() as tx:
         await tasks.insert(tx, task)
+        await runs.insert(tx, task.id)
         await append(tx, task.id, Stage.CODING, [("log", dict(MESSAGE))] * events)
     return task.id
 
 
-async def write(database: Database, task_id: str) -> tuple[int, float]:
-    """Commit one event; its number and the moment the commit was asked for."""
-    async with database.transaction() as tx:
-        (event,) = await append(tx, task_id, Stage.CODING, [("log", dict(MESSAGE))])
-        at = time.perf_counter()
-    return event.seq, at
+async def write(url: str, names: list[str], total: int, rate: int) -> None:
+    """Commit `total` events of the tasks in turn; print each one's task, number and the moment it was committed."""
+    async with open_database(url, pool_size=1) as database:
+        began = time.perf_counter()
+        for number in range(total):
+            await asyncio.sleep(max(0.0, began + number / rate - time.perf_counter()))
+            async with database.transaction() as tx:
+                (event,) = await append(tx, names[number % len(names)], Stage.CODING, [("log", dict(MESSAGE))])
+            print(json.dumps([event.task_id, event.seq, time.perf_counter()]))
+
+
+async def written_elsewhere(url: str, names: list[str], total: int, rate: int) -> list[tuple[str, int, float]]:
+    """What `write` prints in a process of its own, where reading streams does not delay it."""
+    command = (sys.executable, __file__, json.dumps([url, names, total, rate]))
+    writer = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    out, _ = await writer.communicate()
+    assert writer.returncode == 0
+    return [(task_id, seq, at) for task_id, seq, at in map(json.loads, out.splitlines())]
 
 
 @asynccontextmanager
@@ -110,20 +125,16 @@ async def delivery(server: Running, database: Database, count: int, *, one_task:
     async with streams_of(server, followed) as opened:
         more = memory_mb(server.process.pid) - before
         total = EVENTS if one_task else max(EVENTS, count)
-        written: list[tuple[str, int, float]] = []
         rate = PER_S if one_task else max(PER_S, count // 5)
-        used, began = cpu_s(server.process.pid), time.perf_counter()
-        for number in range(total):
-            await asyncio.sleep(max(0.0, began + number / rate - time.perf_counter()))
-            name = names[number % len(names)]
-            written.append((name, *await write(database, name)))
+        used = cpu_s(server.process.pid)
+        written = await written_elsewhere(database.conninfo, names, total, rate)
         by_task: dict[str, list[Stream]] = {}
         for name, stream in zip(followed, opened, strict=True):
             by_task.setdefault(name, []).append(stream)
         async with asyncio.timeout(WAIT_S):
             await asyncio.gather(*(stream.until(seq) for name, seq, _ in written[-count:] for stream in by_task[name]))
         used = cpu_s(server.process.pid) - used
-        taken = [(stream.seen[seq] - at) * 1000 for name, seq, at in written for stream in by_task[name]]
+        taken = [max(0.0, stream.seen[seq] - at) * 1000 for name, seq, at in written for stream in by_task[name]]
     tell(
         "streams",
         streams=count,
@@ -167,4 +178,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(write(*json.loads(sys.argv[1])) if len(sys.argv) > 1 else main())
