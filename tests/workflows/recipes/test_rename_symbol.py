@@ -146,6 +146,21 @@ async def test_uses_of_unknown_type_are_counted_and_left_where_others_have_the_n
     assert "x.subs(), y.subs()" in await text_of(workspace, "b.py")
 
 
+async def test_a_parenthesis_in_an_f_string_hides_nothing(repository: Repository) -> None:
+    before = 'head = f"def {1}("\n\n\nclass A:\n    def stride(self): return 1\n\n\nclass B:\n    def stride(self): return A().stride()\n'
+    workspace = repository({"a.py": before})
+    await renamed(workspace, "rename A.stride to pace")
+    assert await text_of(workspace, "a.py") == before.replace("stride", "pace", 1).replace("A().stride", "A().pace")
+
+
+async def test_the_kind_that_was_said_decides(repository: Repository) -> None:
+    workspace = repository({"a.py": "class A:\n    def evolve(self): pass\n", "b.py": "def evolve(): pass\n"})
+    await renamed(workspace, "rename the function evolve to change")
+    assert "def change" in await text_of(workspace, "b.py")
+    await renamed(workspace, "rename the method evolve to change")
+    assert "def change" in await text_of(workspace, "a.py")
+
+
 INHERITED = """class Base:
     @property
     def rank(self): return None

@@ -12,7 +12,9 @@ _STRING = r"(?<!\w)(?P<prefix>[A-Za-z]{0,2})(?P<quote>'''|\"\"\"|'|\")(?P<body>(
 
 @lru_cache(maxsize=8)
 def _pattern(name: str) -> re.Pattern[str]:
-    return re.compile(rf"{_COMMENT}|{_STRING}|(?<!\w)(?P<word>{re.escape(name)})(?!\w)", re.DOTALL)
+    """Comments, strings, and the word; an empty name stands for no word at all."""
+    wanted = rf"(?<!\w)(?P<word>{re.escape(name)})(?!\w)" if name else r"(?P<word>(?!))"
+    return re.compile(rf"{_COMMENT}|{_STRING}|{wanted}", re.DOTALL)
 
 
 def code_offsets(text: str, name: str, start: int = 0, end: int | None = None) -> Iterator[int]:
@@ -55,6 +57,33 @@ def _field_end(text: str, at: int, end: int) -> int:
             break
         at += 1
     return at
+
+
+def only_code(text: str, start: int = 0, end: int | None = None) -> str:
+    """`text[start:end]` at the same length, with comments, strings and the plain text of f-strings made blank."""
+    end = len(text) if end is None else end
+    parts, at = [], start
+    for found in _pattern("").finditer(text, start, end):
+        if found["word"] is not None:
+            continue
+        first, last = found.span()
+        parts.append(text[at:first])
+        if not found["quote"]:
+            parts.append(" " * (last - first))
+        elif "f" in found["prefix"].lower():
+            parts.append(_only_fields(text, found, last))
+        else:
+            parts.append('"' + " " * (last - first - 2) + '"' if last - first > 1 else " ")
+        at = last
+    return "".join([*parts, text[at:end]])
+
+
+def _only_fields(text: str, found: re.Match[str], last: int) -> str:
+    parts, at = [found["prefix"] + '"'], found.start("quote") + 1
+    for first, after in _fields(text, found.start("body"), found.end("body")):
+        parts += [" " * (first - 1 - at), "{", only_code(text, first, after), "}"]
+        at = min(after + 1, last)
+    return "".join([*parts, " " * (last - at - 1), '"'])[: last - found.start()]
 
 
 class CodeWords:

@@ -7,11 +7,14 @@ import re
 import sys
 import sysconfig
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import rope.base.fscommands
 import rope.base.project
 from rope.base.prefs import Prefs
+
+from workflows.recipes.tools.code_words import only_code
 
 _PREFERENCES = {
     "automatic_soa": False,
@@ -125,11 +128,27 @@ def _absolute(module: str, package: str) -> str:
 
 
 def tune() -> None:
-    """Deep expressions must not end the process; a scope's extent is read from its syntax tree, many times faster than rope's way."""
-    from rope.base import pyscopes
+    """Deep expressions must not end the process; a scope's extent is read from its syntax tree, many times faster than rope's way.
+
+    A parenthesis in the text of an f-string makes rope lose every line end after it, and with it most names of the file.
+    """
+    from rope.base import pyscopes, simplify
 
     sys.setrecursionlimit(20_000)
     pyscopes.Scope.get_region = _region
+    simplify.real_code = _real_code
+
+
+@lru_cache(maxsize=7)
+def _real_code(source: str) -> str:
+    """The source at the same length without comments, strings and line ends inside brackets, as rope reads names from it."""
+    code, depth = list(only_code(source)), 0
+    for found in re.finditer(r"[\[({\])}\n]", "".join(code)):
+        sign = found[0]
+        depth = max(0, depth + (sign in "[({") - (sign in "])}"))
+        if sign == "\n" and depth:
+            code[found.start()] = " "
+    return "".join(code).replace("\\\n", "  ").replace("\t", " ").replace(";", "\n")
 
 
 def _region(scope: Any) -> tuple[int, int]:

@@ -40,6 +40,7 @@ def choose(sources: Mapping[str, Source], files: list[str], request: Mapping[str
     ]
     found = [each for each in everything if fits(each, scope, request.get("path"), request.get("kind"))]
     found = [each for each in found if not each.local] or found
+    found = [each for each in found if each.kind == request.get("kind")] or found
     if not found:
         raise missing(files, scope, old, request, everything)
     first = {(each.path, each.scope): each for each in reversed(found)}
@@ -49,12 +50,19 @@ def choose(sources: Mapping[str, Source], files: list[str], request: Mapping[str
         return Target(choices[0], others)
     if len(choices) <= _MOST:
         for candidate in choices if choices[0].kind == "method" else choices[:1]:
-            if candidate.kind in (choices[0].kind, "method") and finder().reaches(candidate, choices):
+            if candidate.kind in (choices[0].kind, "method") and _reaches(finder(), candidate, choices):
                 return Target(candidate, others)
     main = [each for each in choices if each.kind in _STRONG and not is_test(each.path)]
     if len(main) == 1 and main[0].kind != "method":
         return Target(main[0], others, [each for each in choices if each is not main[0]])
     raise _ambiguous(choices, old, str(request["new"]))
+
+
+def _reaches(finder: Finder, candidate: Definition, choices: list[Definition]) -> bool:
+    try:
+        return finder.reaches(candidate, choices)
+    except Refused:
+        return False
 
 
 def is_test(path: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from workflows.recipes.tools.code_words import code_offsets
+from workflows.recipes.tools.code_words import code_offsets, only_code
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,16 @@ from workflows.recipes.tools.code_words import code_offsets
 )
 def test_code_offsets(text: str, expected: list[int]) -> None:
     assert list(code_offsets(text, "old")) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("x = 'a(' # (\ny", 'x = "  "    \ny'),
+        ("f'def ({x.y!r:>{w}} {a[\"(\"]}' + y", 'f"     {x.y}    {w}  {a["   "]}" + y'.replace('"   "', '" "', 1)),
+        ('f"(\n{x}\n"', 'f"    {x}   "'),
+        ("''", '""'),
+    ],
+)
+def test_only_code(text: str, expected: str) -> None:
+    assert (len(only_code(text)), only_code(text).split()) == (len(text), expected.split())
