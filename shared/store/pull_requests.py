@@ -27,7 +27,8 @@ async def open(tx: AsyncConnection, pull_request: PullRequest) -> PullRequest:
         return first
     highest = select(func.coalesce(func.max(pull_requests.c.number), 0)).where(pull_requests.c.repo == pull_request.repo)
     numbered = pull_request.model_copy(update={"number": (await tx.execute(highest)).scalar_one() + 1})
-    await tx.execute(insert_into(pull_requests), to_row(numbered))
+    owner = select(tasks.c.user_id).where(tasks.c.id == pull_request.task_id).scalar_subquery()
+    await tx.execute(insert_into(pull_requests).values({**to_row(numbered), "user_id": owner}))
     return numbered
 
 
@@ -59,7 +60,7 @@ async def list_(
     if repo is not None:
         query = query.where(pull_requests.c.repo == repo)
     if user_id is not None:
-        query = query.join(tasks, tasks.c.id == pull_requests.c.task_id).where(tasks.c.user_id == user_id)
+        query = query.where(pull_requests.c.user_id == user_id)
     if cursor:
         query = query.where(tuple_(pull_requests.c.created_at, pull_requests.c.id) < tuple_(*decode_cursor(cursor, datetime, str)))
     return page(to_records(PullRequest, await tx.execute(query)), limit, "created_at", "id")

@@ -236,6 +236,9 @@ pull_requests = Table(
     UniqueConstraint("task_id", "branch"),
     Index("ix_pull_requests_created_at", "created_at", "id"),
     Index("ix_pull_requests_repo_created_at", "repo", "created_at", "id"),
+    Column("user_id", Text),
+    Index("ix_pull_requests_user_id_created_at", "user_id", "created_at", "id"),
+    Index("ix_pull_requests_user_id_repo_created_at", "user_id", "repo", "created_at", "id"),
 )
 
 effects = Table(

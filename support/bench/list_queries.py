@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 from many_rows import MANY_EVENTS
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.events import store as events_store
-from shared.store import approvals, artifacts_rows, audit, projects, pull_requests, sessions, tasks
+from shared.store import approvals, artifacts_rows, audit, projects, pull_requests, runs, sessions, tasks
+from shared.types import utcnow
 
 Query = Callable[[AsyncConnection], Awaitable[Any]]
 
@@ -44,11 +46,18 @@ def list_queries() -> dict[str, Query]:
         "approvals that expired": lambda tx: approvals.expired(tx),
         "pulls": lambda tx: pull_requests.list_(tx),
         "pulls by repository": lambda tx: pull_requests.list_(tx, "/repo/3"),
+        "pulls of a person": lambda tx: pull_requests.list_(tx, user_id="local"),
+        "pulls of a quiet person": lambda tx: pull_requests.list_(tx, user_id="bob"),
+        "pulls of a person by repository": lambda tx: pull_requests.list_(tx, "/repo/3", user_id="local"),
         "pull of a task": lambda tx: pull_requests.by_task(tx, some),
         "projects": lambda tx: projects.list_(tx, "local"),
         "events": lambda tx: events_store.read(tx, some, after=900),
         "audit of a task": lambda tx: audit.for_task(tx, some),
         "artifacts of a task": lambda tx: artifacts_rows.list_(tx, some),
+        "tasks to prune": lambda tx: tasks.prunable(tx, utcnow() - timedelta(days=7), utcnow() - timedelta(days=70), 100),
+        "runs of a person that go on": lambda tx: runs.running_of(tx, "local"),
+        "users whose runs wait": runs.users_waiting,
+        "runs without a job": runs.without_job,
     }
 
 

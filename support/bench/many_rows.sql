@@ -15,10 +15,10 @@ INSERT INTO messages (id, session_id, role, content, metadata, created_at)
 SELECT 'message_' || n, 'session_' || CASE n % 2 WHEN 0 THEN 7 ELSE n END, 'user', 'hello', '{}', pg_temp.moment(n) FROM generate_series(0, :tasks / 2) n;
 
 INSERT INTO tasks (id, user_id, project_id, session_id, title, prompt, repo, workflow, request, status, stage, plan, test_results, cost,
-    created_at, updated_at, finished_at, event_count)
+    created_at, updated_at, finished_at, pruned_at, event_count)
 SELECT 'task_' || lpad(n::text, 12, '0'), pg_temp.who(n), 'project_' || n % 20, 'session_' || n / 2, 'rename a to b', repeat('words ', 40), '/repo/' || n % 20,
     'refactor', '{}', pg_temp.status(n), 'report', json_build_object('summary', repeat('plan ', 100)), NULL, '{}', pg_temp.moment(n), pg_temp.moment(n),
-    CASE pg_temp.status(n) WHEN 'completed' THEN pg_temp.moment(n) END, 3
+    CASE WHEN n >= 60 THEN pg_temp.moment(n) END, CASE WHEN n BETWEEN 60 AND :tasks - 2000 THEN pg_temp.moment(n) + interval '8 days' END, 3
 FROM generate_series(1, :tasks) n;
 
 INSERT INTO runs (task_id, thread_id, state, epoch, attempt) SELECT id, id, 'ended', 3, 3 FROM tasks;
@@ -35,8 +35,8 @@ SELECT 'appr_' || id, id, user_id, 'plan', 1, CASE WHEN status = 'plan_review' T
     json_build_object('summary', repeat('plan ', 400)), '{"level": "low", "score": 0.1, "reasons": []}', repeat('0', 64), '[]', '[]', created_at,
     created_at + interval '7 days' FROM tasks;
 
-INSERT INTO pull_requests (id, number, repo, branch, base_commit, head_commit, title, body, draft, state, task_id, created_at)
-SELECT 'pr_' || id, row_number() OVER (PARTITION BY repo ORDER BY id), repo, 'b/' || id, 'c', 'd', 't', repeat('body ', 100), false, 'open', id, created_at
+INSERT INTO pull_requests (id, number, repo, branch, base_commit, head_commit, title, body, draft, state, task_id, user_id, created_at)
+SELECT 'pr_' || id, row_number() OVER (PARTITION BY repo ORDER BY id), repo, 'b/' || id, 'c', 'd', 't', repeat('body ', 100), false, 'open', id, user_id, created_at
 FROM tasks;
 
 INSERT INTO audit_log (seq, actor, action, task_id, subject, data, previous_hash, hash)
