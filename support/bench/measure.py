@@ -34,10 +34,10 @@ def environment(data: Path) -> dict[str, str]:
 
 
 @contextmanager
-def running_server(data: Path, *options: str) -> Iterator[Running]:
+def running_server(data: Path, *options: str, program: Sequence[str | Path] = (PERSEVERE,)) -> Iterator[Running]:
     """`persevere serve` on a free port, until the block ends. `ready_s` seconds from its start to its first line."""
     started = time.perf_counter()
-    command = [PERSEVERE, "serve", "--port", "0", *options]
+    command = [*program, "serve", "--port", "0", *options]
     process = subprocess.Popen(command, env=environment(data), stdout=subprocess.PIPE, text=True, cwd=data)
     assert process.stdout is not None
     try:
