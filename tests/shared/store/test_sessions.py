@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
+from shared.errors import NotFoundError
 from shared.store import projects, pull_requests, sessions, tasks
 from shared.store.database import Database
 from shared.store.records import Message, Project, PullRequest, Session, Task
-from shared.types import new_id
+from shared.types import new_id, utcnow
 
 
 def _message(session: Session, content: str) -> Message:
@@ -47,6 +50,33 @@ async def test_turns_of_a_session_wait_for_one_another(database: Database) -> No
         stored = await sessions.get(tx, session.id)
     assert stored is not None
     assert stored.context == {"n": 10}
+
+
+async def test_a_session_begins_once(database: Database) -> None:
+    session = Session(id=new_id("session"), user_id="ann")
+
+    async def begin() -> bool:
+        async with database.transaction() as tx:
+            return await sessions.begin(tx, session)
+
+    assert sorted(await asyncio.gather(*(begin() for _ in range(4)))) == [False, False, False, True]
+
+
+async def test_a_turn_is_recorded_whole_or_not_at_all(database: Database) -> None:
+    session = Session(id=new_id("session"), user_id="ann", title="first", context={"repo": "/r"})
+    after = session.model_copy(update={"draft": {"text": "t\x00"}, "context": {"repo": "/s"}, "updated_at": utcnow()})
+    said, answered = _message(session, "said"), Message(id="m", session_id=session.id, role="assistant", content="a", metadata={"n": [1]})
+    async with database.transaction() as tx:
+        assert await sessions.begin(tx, session)
+        await sessions.record_turn(tx, after, said, answered)
+        assert await sessions.messages(tx, session.id) == [said, answered]
+        assert await sessions.get(tx, session.id) == after.model_copy(update={"draft": {"text": "t\ufffd"}})
+        await sessions.record_turn(tx, session, _message(session, "more"), answered.model_copy(update={"id": "n"}))
+        assert await sessions.get(tx, session.id) == session
+        await sessions.delete(tx, session.id)
+    with pytest.raises(NotFoundError):
+        async with database.transaction() as tx:
+            await sessions.record_turn(tx, after, said, answered)
 
 
 async def test_projects(database: Database) -> None:
