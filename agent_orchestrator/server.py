@@ -55,8 +55,6 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._on_started()
-            gc.collect()
-            gc.freeze()  # What was imported stays: looking through it again and again would hold up requests for 0.1 s.
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._streams().stop()
@@ -81,12 +79,14 @@ async def serve(
         identity = Identity(token)
         async with open_resources(settings, worker=worker) as resources:
             app = build_app(settings, resources, default_repo=default_repo or repository_here(), identity=identity)
-            server = Server(
-                configure(app, settings),
-                streams=lambda: app.state.services.streams,
-                on_started=lambda: on_ready(url, f"{url}/auth/sign-in/{identity.new_code()}") if on_ready else None,
-            )
-            await server.serve(sockets=[listening])
+
+            def started() -> None:
+                if on_ready:
+                    on_ready(url, f"{url}/auth/sign-in/{identity.new_code()}")
+                gc.collect()
+                gc.freeze()  # What was imported stays: looking through it again and again would hold up requests for 0.1 s.
+
+            await Server(configure(app, settings), lambda: app.state.services.streams, started).serve(sockets=[listening])
 
 
 def configure(app: object, settings: Settings) -> uvicorn.Config:
