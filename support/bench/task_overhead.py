@@ -38,9 +38,8 @@ def one_task(data: Path, server: Running, repository: Path) -> list[dict[str, An
 
 
 def between_stages(events: list[dict[str, Any]]) -> float:
-    return sum(
-        later["at"] - event["at"] for event, later in pairwise(events) if later["stage"] not in WORK or later["type"] == "status_update"
-    )
+    gaps = [(event["at"], later) for event, later in pairwise(events)]
+    return float(sum(later["at"] - at for at, later in gaps if later["stage"] not in WORK or later["type"] == "status_update"))
 
 
 def covered(ran: list[list[float]], first: float, last: float) -> float:
