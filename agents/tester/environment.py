@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import os
 import platform
 import shutil
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -22,6 +24,12 @@ _FORMAT = 1
 
 OpenSandbox = Callable[[Path], AbstractAsyncContextManager[Sandbox]]
 Log = Callable[[str], Awaitable[None]]
+
+
+KEPT = 30
+"""Environments kept however long they rest."""
+RESTS_S = 24 * 3600
+"""An environment asked for within this time is never removed."""
 
 
 class InstallError(Exception):
@@ -70,7 +78,10 @@ class TesterEnvironments:
         home = self._root / key
         marker, folder = home / "complete", home / "content"
         if marker.exists():
-            return folder
+            with contextlib.suppress(OSError):
+                os.utime(marker)
+            if marker.exists():
+                return folder
         self._root.mkdir(parents=True, exist_ok=True, mode=0o755)
         async with _locked(self._root / f"{key}.lock"):
             if marker.exists():
@@ -84,6 +95,7 @@ class TesterEnvironments:
                 await asyncio.shield(asyncio.to_thread(shutil.rmtree, home, ignore_errors=True))
                 raise
             marker.write_text("complete\n")
+        await asyncio.to_thread(prune, self._root)
         return folder
 
 
@@ -130,13 +142,42 @@ def _key(*parts: object) -> str:
     return sha256_hex(canonical_json([_FORMAT, *parts]))[:32]
 
 
+def prune(root: Path, *, kept: int = KEPT, rests_s: float = RESTS_S) -> None:
+    """Remove what has rested longest, down to `kept` environments; one that is being built or used is left."""
+    homes = sorted(((_last_asked(home), home) for home in root.iterdir() if home.is_dir()), reverse=True)
+    for _, home in homes[kept:]:
+        with (root / f"{home.name}.lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            if time.time() - _last_asked(home) > rests_s:
+                (home / "complete").unlink(missing_ok=True)
+                shutil.rmtree(home, ignore_errors=True)
+
+
+def _last_asked(home: Path) -> float:
+    for sign in (home / "complete", home):
+        with contextlib.suppress(OSError):
+            return sign.stat().st_mtime
+    return time.time()
+
+
 @contextlib.asynccontextmanager
-async def _locked(path: Path) -> AsyncIterator[None]:
-    """One process at a time; the kernel frees the lock of a process that was killed."""
+async def in_use(environment: str) -> AsyncIterator[None]:
+    """While tests run in an environment of `TesterEnvironments`, nobody removes it."""
+    home = Path(environment).parent
+    async with _locked(home.with_name(f"{home.name}.lock"), fcntl.LOCK_SH):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def _locked(path: Path, kind: int = fcntl.LOCK_EX) -> AsyncIterator[None]:
+    """One process at a time, or all that share; the kernel frees the lock of a process that was killed."""
     with path.open("w") as file:
         while True:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, kind | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
                 await asyncio.sleep(0.2)

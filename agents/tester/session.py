@@ -11,7 +11,7 @@ from pydantic import Field
 
 from agents.context import OpenWorkspace, TaskContext
 from agents.tester.detect import detect, files_to_read
-from agents.tester.environment import InstallError, TesterEnvironments
+from agents.tester.environment import InstallError, TesterEnvironments, in_use
 from agents.tester.run import WorkspaceRun
 from agents.tester.toolchains import find_toolchains
 from agents.tester.values import RunReport, TestSetup
@@ -79,8 +79,16 @@ class TestSession:
 
     async def run(self, name: str, patch: bytes, prepared: Prepared) -> tuple[RunReport, str]:
         """The report and everything that was printed, bounded."""
+        if any(not Path(home).exists() for home in filter(None, [prepared.python, *prepared.node.values()])):
+            prepared = await self.prepare(prepared.setup)
         if prepared.error:
             return RunReport(error=prepared.error), prepared.error + "\n"
+        async with contextlib.AsyncExitStack() as stack:
+            for home in filter(None, [prepared.python, *prepared.node.values()]):
+                await stack.enter_async_context(in_use(home))
+            return await self._run(name, patch, prepared)
+
+    async def _run(self, name: str, patch: bytes, prepared: Prepared) -> tuple[RunReport, str]:
         tools = await find_toolchains(prepared.setup)
         readable = [Path(path) for path in filter(None, [prepared.python, *prepared.node.values()])] + list(tools.folders)
         async with self._context.workspaces.open(name, patch, readable=readable) as workspace:

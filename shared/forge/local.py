@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared.errors import ConflictError, RepositoryError
-from shared.forge import fingerprint, objects, source, worktree
+from shared.forge import fingerprint, objects, readers, source, worktree
 from shared.forge.fingerprint import Remembered
 from shared.forge.git import GitError, run_git
 from shared.forge.port import Checkout, Commit, Diff, RepositoryInfo
@@ -156,6 +156,8 @@ class LocalForge:
                     new.rename(reader)
                 except OSError:
                     remove_tree(new)
+                await asyncio.to_thread(readers.prune, self._readers)
+        await asyncio.to_thread(readers.mark_used, reader)
         return reader
 
     async def _resolve(self, found: Source, reader: Path, branch: str | None) -> str:

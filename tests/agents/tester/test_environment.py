@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agents.tester.environment import InstallError, TesterEnvironments, python_key
+from agents.tester.environment import InstallError, TesterEnvironments, in_use, prune, python_key
 from agents.tester.values import PythonNeeds
 from shared.sandbox.port import Command, Sandbox, SandboxSpec
 from shared.sandbox.process import ProcessProvider
@@ -88,3 +90,27 @@ async def test_packages_are_installed(tmp_path: Path) -> None:
     async with Rooms(tmp_path)(folder) as sandbox:
         result = await sandbox.run(Command([str(folder / "bin" / "python"), "-c", "import iniconfig"]))
     assert result.ok, result
+
+
+async def test_what_has_rested_longest_goes_but_nothing_in_use(tmp_path: Path) -> None:
+    for age, name in enumerate(("new", "recent", "used", "old", "older")):
+        home = tmp_path / name
+        (home / "content").mkdir(parents=True)
+        (home / "complete").write_text("complete\n")
+        days = time.time() - (age * 10 if name != "recent" else 0.5) * 24 * 3600
+        os.utime(home / "complete", (days, days))
+    async with in_use(str(tmp_path / "used" / "content")):
+        prune(tmp_path, kept=1)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["new", "recent", "used"]
+    prune(tmp_path, kept=1)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["new", "recent"]
+
+
+async def test_an_environment_asked_for_again_counts_as_new(tmp_path: Path) -> None:
+    rooms, needs = Rooms(tmp_path), PythonNeeds()
+    environments = TesterEnvironments(tmp_path / "cache")
+    folder = await environments.python(needs, rooms, 60, _quiet)
+    os.utime(folder.parent / "complete", (0, 0))
+    assert await environments.python(needs, rooms, 60, _quiet) == folder
+    prune(tmp_path / "cache", kept=0)
+    assert folder.exists()
