@@ -26,8 +26,8 @@ _logger = logging.getLogger("persevere.http")
 class EventStream(Response):
     """Sends what `content` yields, each piece one or more whole events as bytes. Closes `content` when the client is gone.
 
-    A stream costs two tasks and one timer that never moves, whatever is sent: sse-starlette's response costs five tasks and a cancel
-    scope a piece, which at 1,000 streams is most of the time from a commit to the last client.
+    A stream costs two tasks and a timer that events do not touch. sse-starlette's response costs five tasks and a cancel scope a piece
+    (at 1,000 streams 42 µs of the server and 47 kB instead of 32 µs and 32 kB), and cannot drop a client that has not taken all.
     """
 
     media_type = "text/event-stream"

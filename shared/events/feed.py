@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -22,6 +22,7 @@ _POLL_S = 1.0
 _SAFETY_POLL_S = 30.0
 _TOGETHER = 256
 _MOST = 100
+_logger = logging.getLogger(__name__)
 
 
 class StoredEventFeed:
@@ -97,11 +98,13 @@ class StoredEventFeed:
             self._news.clear()
             while self._stale:
                 together = [self._stale.pop(name) for name in list(self._stale)[:_TOGETHER]]
-                with contextlib.suppress(UnavailableError):
+                try:
                     await self._look([topic for topic in together if topic.last is not None])
-                    continue
-                self._stale.update((topic.task_id, topic) for topic in together if topic.followers)
-                await asyncio.sleep(OUTAGE_S)
+                except Exception as error:
+                    if not isinstance(error, UnavailableError):
+                        _logger.exception("new events could not be read; they are looked for again")
+                    self._stale.update((topic.task_id, topic) for topic in together if topic.followers)
+                    await asyncio.sleep(OUTAGE_S)
 
     async def _look(self, topics: list[Topic]) -> None:
         """Read what is new. A topic that was never read is left to its first follower, who is reading it."""

@@ -12,13 +12,12 @@ from sqlalchemy import text
 from shared.errors import UnavailableError
 from shared.store.database import Database
 from shared.store.records import Event
-from shared.types import Stage
 
 FINAL = "task_completed"
 OUTAGE_S = 1.0
 _BYTES = 1_000_000
 _TOGETHER = 8
-_SHORTEST, _LONGEST = 50, 250
+_SHORTEST, _LONGEST = 50, 500
 _PAGES = text(
     "SELECT w.n, t.event_count, e.seq, e.type, e.stage, e.data, e.created_at "
     "FROM unnest(CAST(:tasks AS text[]), CAST(:afters AS bigint[])) WITH ORDINALITY AS w(task_id, after, n) "
@@ -54,7 +53,7 @@ async def read_pages(database: Database, wanted: Sequence[tuple[str, int]], most
         found = list(group)
         count = found[0][1]
         events = [
-            Event.model_construct(task_id=task_id, seq=seq, type=type_, stage=Stage(stage), data=data, created_at=created_at)
+            Event(task_id=task_id, seq=seq, type=type_, stage=stage, data=data, created_at=created_at)
             for _, _, seq, type_, stage, data, created_at in found
             if seq is not None
         ]
@@ -80,9 +79,9 @@ class PageReader:
         """Answer until cancelled. While the database is away the requests wait."""
         while True:
             await self._news.wait()
-            together = [key for key, answers in self._wanted.items() if not all(answer.done() for answer in answers)][:_TOGETHER]
+            self._wanted = {key: answers for key, answers in self._wanted.items() if not all(answer.done() for answer in answers)}
+            together = list(self._wanted)[:_TOGETHER]
             if not together:
-                self._wanted.clear()
                 self._news.clear()
                 continue
             try:
@@ -90,7 +89,14 @@ class PageReader:
             except UnavailableError:
                 await asyncio.sleep(OUTAGE_S)
                 continue
+            except Exception as error:  # theirs, not ours: the next ones are answered all the same
+                for answer in self._answers(together):
+                    answer.set_exception(error)
+                continue
             for key, page in zip(together, pages, strict=True):
-                for answer in self._wanted.pop(key):
-                    if not answer.done():
-                        answer.set_result(page)
+                for answer in self._answers([key]):
+                    answer.set_result(page)
+
+    def _answers(self, keys: Sequence[tuple[str, int]]) -> list[asyncio.Future[Page | None]]:
+        """Those who still wait for one of `keys`, which are wanted no more."""
+        return [answer for key in keys for answer in self._wanted.pop(key) if not answer.done()]
