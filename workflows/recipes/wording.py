@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 QUOTES = "`'\"“”‘’"
 IDENTIFIER = r"[^\W\d]\w*"
@@ -41,6 +42,7 @@ def polite(text: str) -> str:
     return re.sub(r"(?i)[\s,]+(?:please|pls|thanks|thank you|for me)$", "", text.rstrip(" \t\r\n.!?")).rstrip()
 
 
+@lru_cache(maxsize=8)  # every recipe asks for the same one
 def plain(text: str) -> str:
     """The request without greeting, politeness, and tails that every task fulfils anyway ("and keep the tests green")."""
     text = polite(text)
