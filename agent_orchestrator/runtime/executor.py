@@ -21,8 +21,11 @@ from shared.store.records import Approval, Run, Task
 from shared.types import ApprovalStatus, Json
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from agent_orchestrator.resources import Resources
     from agent_orchestrator.runtime.checkpoints.port import Checkpoints
+    from agent_orchestrator.supervisor.context import SupervisorContext
 
 log = logging.getLogger(__name__)
 
@@ -32,11 +35,18 @@ RECURSION_LIMIT = 100
 
 
 class RunExecutor:
-    """Executes runs for a worker."""
+    """Executes runs for a worker: the supervisor's graph, unless another one is given with what it is handed."""
 
-    def __init__(self, resources: Resources, checkpoints: Checkpoints) -> None:
+    def __init__(
+        self,
+        resources: Resources,
+        checkpoints: Checkpoints,
+        graph: Any = None,
+        context: Callable[[Lease, Task], Awaitable[Any]] | None = None,
+    ) -> None:
         self._resources, self._checkpoints = resources, checkpoints
-        self._graph: Any = build_supervisor_graph().compile()
+        self._graph: Any = (graph or build_supervisor_graph()).compile()
+        self._context = context or self._supervisor_context
         self.active = ActiveRuns(resources.database)
 
     async def execute(self, task_id: str) -> None:
@@ -101,8 +111,7 @@ class RunExecutor:
 
     async def _advance(self, active: ActiveRun, task: Task) -> None:
         lease = active.lease
-        task = await pin_base(self._resources, lease, task)
-        context = await build_context(self._resources, lease, task)
+        context = await self._context(lease, task)
         graph = self._graph.copy({"checkpointer": self._checkpoints.saver(task.id, lease.epoch)})
         config = {"configurable": {"thread_id": lease.thread_id}, "recursion_limit": RECURSION_LIMIT}
         while True:
@@ -112,6 +121,9 @@ class RunExecutor:
             if active.control.drain_requested:
                 raise GraphDrained
             await graph.ainvoke(step, config, context=context, durability="sync", control=active.control)
+
+    async def _supervisor_context(self, lease: Lease, task: Task) -> SupervisorContext:
+        return await build_context(self._resources, lease, await pin_base(self._resources, lease, task))
 
     async def _next_input(self, snapshot: Any) -> Any:
         """What to invoke the graph with: a start, a resume, `None` to go on, or `_WAIT` when there is nothing to do."""

@@ -22,7 +22,11 @@ from shared.store import runs
 from shared.store.database import CONNECTION, check_alive, give_up_when_frozen
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from agent_orchestrator.resources import Resources
+    from agent_orchestrator.runtime.checkpoints.port import Checkpoints
+    from agent_orchestrator.runtime.executor import RunExecutor
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +35,10 @@ ADOPT_EVERY_S = 10.0
 
 
 @contextlib.asynccontextmanager
-async def open_run_worker(resources: Resources) -> AsyncIterator[JobWorker]:
-    """Serve this database's runs until the context ends."""
+async def open_run_worker(
+    resources: Resources, make_executor: Callable[[Resources, Checkpoints], RunExecutor] | None = None
+) -> AsyncIterator[JobWorker]:
+    """Serve this database's runs until the context ends. `make_executor` is for other graphs than the supervisor's."""
     from psycopg.rows import dict_row
     from psycopg_pool import AsyncConnectionPool
 
@@ -53,7 +59,7 @@ async def open_run_worker(resources: Resources) -> AsyncIterator[JobWorker]:
     )
     async with pool:
         checkpoints = build_checkpoints(resources.settings.checkpoints, pool, resources.redis)
-        executor = RunExecutor(resources, checkpoints)
+        executor = (make_executor or RunExecutor)(resources, checkpoints)
         resources.jobs.serve(executor.execute)
         options = WorkerOptions(
             concurrency=concurrency,

@@ -2,25 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from contextvars import ContextVar
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple, get_checkpoint_id
+from langgraph.checkpoint.base import (
+    WRITES_IDX_MAP,
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+    get_checkpoint_id,
+    get_serializable_checkpoint_metadata,
+)
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
-from psycopg import AsyncCursor
-from psycopg.rows import DictRow
+from langgraph.checkpoint.serde.types import _DeltaSnapshot
+from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool
 
 from agent_orchestrator.runtime.checkpoints.heads import CheckpointHeads, delete_heads, restored
 from shared.errors import FencedError
 
-_OWNED = "SELECT 1 FROM runs WHERE task_id = %(task)s AND epoch = %(epoch)s AND state = 'running' FOR SHARE"
-_NOTE = """UPDATE runs SET checkpoint_id = %(head)s, poison_count = 0
-WHERE task_id = %(task)s AND epoch = %(epoch)s AND state = 'running' RETURNING 1"""
-_head: ContextVar[str | None] = ContextVar("head", default=None)
+_OURS = "task_id = %(task)s AND epoch = %(epoch)s AND state = 'running'"
+_OWNER = f"WITH owner AS (SELECT 1 FROM runs WHERE {_OURS} FOR SHARE)"
+_NOTING_OWNER = f"WITH owner AS (UPDATE runs SET checkpoint_id = %(id)s, poison_count = 0 WHERE {_OURS} RETURNING 1)"
+_PUT = """, blobs AS (
+    INSERT INTO checkpoint_blobs (thread_id, checkpoint_ns, channel, version, type, blob)
+    SELECT %(thread)s, %(ns)s, new.*
+    FROM owner, unnest(%(channels)s::text[], %(versions)s::text[], %(types)s::text[], %(blobs)s::bytea[]) new
+    ON CONFLICT DO NOTHING
+), put AS (
+    INSERT INTO checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, checkpoint, metadata)
+    SELECT %(thread)s, %(ns)s, %(id)s, %(parent)s, %(checkpoint)s, %(metadata)s FROM owner
+    ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id)
+        DO UPDATE SET checkpoint = excluded.checkpoint, metadata = excluded.metadata
+) SELECT count(*) AS owned FROM owner"""
+_WRITE = """, written AS (
+    INSERT INTO checkpoint_writes (thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, blob)
+    SELECT %(thread)s, %(ns)s, %(id)s, %(step)s, %(path)s, new.*
+    FROM owner, unnest(%(numbers)s::int[], %(channels)s::text[], %(types)s::text[], %(blobs)s::bytea[]) new
+    ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id, task_id, idx) """
+_KEEP, _REPLACE = "DO NOTHING", "DO UPDATE SET channel = excluded.channel, type = excluded.type, blob = excluded.blob"
+_WRITTEN = ") SELECT count(*) AS owned FROM owner"
 
 
 class PostgresCheckpoints:
@@ -64,24 +87,66 @@ class FencedPostgresSaver(AsyncPostgresSaver):
     async def aput(
         self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata, new_versions: ChannelVersions
     ) -> RunnableConfig:
-        token = _head.set(None if config["configurable"].get("checkpoint_ns") else checkpoint["id"])
-        try:
-            return await super().aput(config, checkpoint, metadata, new_versions)
-        finally:
-            _head.reset(token)
+        where = config["configurable"]
+        inline, apart = _split(checkpoint["channel_values"])
+        versions = {name: version for name, version in new_versions.items() if name in apart}
+        blobs = self._dump_blobs(where["thread_id"], where["checkpoint_ns"], apart, versions)
+        await self._write(
+            (_OWNER if where["checkpoint_ns"] else _NOTING_OWNER) + _PUT,
+            thread=where["thread_id"],
+            ns=where["checkpoint_ns"],
+            id=checkpoint["id"],
+            parent=where.get("checkpoint_id"),
+            checkpoint=Jsonb({**checkpoint, "channel_values": inline}),
+            metadata=Jsonb(get_serializable_checkpoint_metadata(config, metadata)),
+            channels=[row[2] for row in blobs],
+            versions=[str(row[3]) for row in blobs],
+            types=[row[4] for row in blobs],
+            blobs=[row[5] for row in blobs],
+        )
+        return {
+            "configurable": {"thread_id": where["thread_id"], "checkpoint_ns": where["checkpoint_ns"], "checkpoint_id": checkpoint["id"]}
+        }
 
-    @asynccontextmanager
-    async def _cursor(self, *, pipeline: bool = False) -> AsyncIterator[AsyncCursor[DictRow]]:
-        async with super()._cursor(pipeline=False) as cursor:
-            if not pipeline:
-                yield cursor
-                return
-            head = _head.get()
-            async with cursor.connection.transaction():
-                await cursor.execute(_NOTE if head else _OWNED, {"task": self._task_id, "epoch": self._epoch, "head": head})
-                if await cursor.fetchone() is None:
-                    raise FencedError("Another worker owns this task now; this one stopped.")
-                yield cursor
+    async def aput_writes(self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = "") -> None:
+        where = config["configurable"]
+        thread, ns, checkpoint_id = where["thread_id"], where["checkpoint_ns"], where["checkpoint_id"]
+        special = all(channel in WRITES_IDX_MAP for channel, _ in writes)
+        dumped = self._dump_writes(thread, ns, checkpoint_id, task_id, task_path, writes)
+        rows = list({row[5]: row for row in (dumped if special else reversed(dumped))}.values())
+        await self._write(
+            _OWNER + _WRITE + (_REPLACE if special else _KEEP) + _WRITTEN,
+            thread=thread,
+            ns=ns,
+            id=checkpoint_id,
+            step=task_id,
+            path=task_path,
+            numbers=[row[5] for row in rows],
+            channels=[row[6] for row in rows],
+            types=[row[7] for row in rows],
+            blobs=[row[8] for row in rows],
+        )
+
+    async def _write(self, query: str, **values: Any) -> None:
+        """One statement, which is its own transaction: it holds the run's row and writes only while the run is ours."""
+        async with self._cursor() as cursor:
+            await cursor.execute(query.encode(), {"task": self._task_id, "epoch": self._epoch, **values}, binary=True)
+            row = await cursor.fetchone()
+        if row is None or not row["owned"]:
+            raise FencedError("Another worker owns this task now; this one stopped.")
+
+
+def _split(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What is kept in the checkpoint itself and what apart, as LangGraph reads it: small things, and the rest with a mark for deltas."""
+    inline, apart = {}, {}
+    for name, value in values.items():
+        if value is None or isinstance(value, (str, int, float, bool)):
+            inline[name] = value
+            continue
+        apart[name] = value
+        if isinstance(value, _DeltaSnapshot):
+            inline[name] = True
+    return inline, apart
 
 
 def _thread(config: RunnableConfig) -> RunnableConfig:
