@@ -161,6 +161,22 @@ async def test_the_kind_that_was_said_decides(repository: Repository) -> None:
     assert "def change" in await text_of(workspace, "a.py")
 
 
+async def test_stubs_follow(repository: Repository) -> None:
+    workspace = repository(
+        {
+            "pkg/__init__.py": "from ._funcs import evolve\n",
+            "pkg/_funcs.py": "def evolve(x): pass\n",
+            "pkg/__init__.pyi": "def evolve(x: int) -> int: ...\n",
+        }
+    )
+    await renamed(workspace, "rename evolve to change")
+    assert [await text_of(workspace, f"pkg/{name}") for name in ("__init__.py", "_funcs.py", "__init__.pyi")] == [
+        "from ._funcs import change\n",
+        "def change(x): pass\n",
+        "def change(x: int) -> int: ...\n",
+    ]
+
+
 INHERITED = """class Base:
     @property
     def rank(self): return None

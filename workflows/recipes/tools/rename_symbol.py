@@ -29,6 +29,8 @@ def rename(request: dict[str, Any]) -> dict[str, Any]:
     finder = cache(lambda: Finder(files, sources, old))
     target = choose(sources, files, request, finder)
     found = finder().find(target.chosen)
+    for stub in target.stubs:
+        add(found.places, finder().find(stub).places)
     alone, guessed = guess(found, target, finder())
     places, modules = found.places, module_names_of(files, {*found.places, target.chosen.path}) if not target.chosen.local else set()
     if not target.chosen.local and target.chosen.kind != "argument":

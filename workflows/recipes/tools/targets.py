@@ -25,6 +25,8 @@ class Target:
     chosen: Definition
     others: list[Definition]
     passed_over: list[Definition] = field(default_factory=list)
+    stubs: list[Definition] = field(default_factory=list)
+    """Definitions of the same symbol in `.pyi` files."""
 
 
 def choose(sources: Mapping[str, Source], files: list[str], request: Mapping[str, Any], finder: Callable[[], Finder]) -> Target:
@@ -46,6 +48,10 @@ def choose(sources: Mapping[str, Source], files: list[str], request: Mapping[str
     first = {(each.path, each.scope): each for each in reversed(found)}
     choices = sorted(first.values(), key=lambda each: (each.kind not in _STRONG, is_test(each.path), each.path, each.line))
     others = [each for each in everything if not each.local or each.kind != "argument"]
+    stubs = [each for each in choices if each.path.endswith(".pyi")]
+    real = [each for each in choices if each not in stubs]
+    if stubs and len({(each.qualified, each.kind) for each in choices}) == 1 and len(real) == 1:
+        return Target(real[0], others, stubs=stubs)
     if len(choices) == 1:
         return Target(choices[0], others)
     if len(choices) <= _MOST:
