@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from agent_orchestrator.runtime.host import host_id, worker_id
 from config.settings import Settings
 from shared.approvals.policy import ApprovalPolicy, load_policy
-from shared.artifacts.files import FileArtifacts
+from shared.artifacts.postgres import PostgresArtifacts
 from shared.errors import SettingsError
 from shared.events.feed import open_event_feed
 from shared.events.port import Announcements, EventFeed
@@ -46,7 +46,7 @@ class Resources:
     settings: Settings
     database: Database
     feed: EventFeed
-    artifacts: FileArtifacts
+    artifacts: PostgresArtifacts
     jobs: JobQueue
     forge: Forge
     recipes: RecipeBook
@@ -86,7 +86,7 @@ async def open_resources(settings: Settings, *, worker: bool) -> AsyncIterator[R
             settings=settings,
             database=database,
             feed=await stack.enter_async_context(open_event_feed(database, await _announcements(stack, redis, database))),
-            artifacts=FileArtifacts(settings.data_dir),
+            artifacts=PostgresArtifacts(settings.data_dir),
             jobs=JobQueue(database.conninfo, name=worker_id(), host=host_id()),
             forge=LocalForge(settings.data_dir),
             recipes=build_recipe_book(),

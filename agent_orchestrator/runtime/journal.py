@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from agent_orchestrator.runtime.lease import Lease
 from shared import metrics
-from shared.artifacts.files import FileArtifacts
+from shared.artifacts.postgres import PostgresArtifacts
 from shared.effects import ledger
 from shared.events import store as events_store
 from shared.store import marks, tasks
@@ -38,7 +38,7 @@ class StepMarks:
 class FencedJournal:
     """Implements `agents.context.Journal`."""
 
-    def __init__(self, lease: Lease, artifacts: FileArtifacts) -> None:
+    def __init__(self, lease: Lease, artifacts: PostgresArtifacts) -> None:
         self._lease, self._artifacts = lease, artifacts
         self._marks = StepMarks()
         self._stage: tuple[Stage, float] | None = None

@@ -31,7 +31,7 @@ BOUNDARIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("run", "read", "write", "exists", "aclose"),
     ),
     "sandboxes": (("shared.sandbox.bubblewrap:BubblewrapProvider", "shared.sandbox.process:ProcessProvider"), ("probe", "open", "sweep")),
-    "artifacts": (("shared.artifacts.files:FileArtifacts",), ("save", "load")),
+    "artifacts": (("shared.artifacts.postgres:PostgresArtifacts",), ("save", "load")),
     "jobs": (("shared.jobs.queue:JobQueue",), ("enqueue",)),
     "effects": (("shared.effects.ledger",), ("intend", "done")),
     "checkpoints": (
