@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, WebSocket, WebSocketDisconnect
@@ -70,8 +70,9 @@ async def _stream(given: Services, body: ChatRequest, follow: bool, keyed: Keyed
             task_id = data["task_id"]
         yield sse(data, event=name)
     if follow and task_id is not None:
-        async for event in sse_events(given.streams, given.resources.feed, task_id, 0):
-            yield event
+        async with aclosing(sse_events(given.streams, given.resources.feed, task_id, 0)) as events:
+            async for piece in events:
+                yield piece
 
 
 @router.websocket("/chat/ws")

@@ -100,3 +100,20 @@ async def test_a_sign_in_link_is_the_same_for_the_same_key(two_servers: tuple[Ru
         links = [(await client.post("/auth/sign-in")).json()["path"] for _ in range(2)]
         other = (await client.post("/auth/sign-in", headers={"Idempotency-Key": "b"})).json()["path"]
     assert links[0] == links[1] != other
+
+
+async def test_a_cancel_in_the_conversation_is_answered_once(
+    resources: Resources, two_servers: tuple[Running, Running], repository: Path
+) -> None:
+    """It ends the turn's transaction half-way, to wait for the worker; the answer is kept with the second half."""
+    async with two_servers[0].client() as client:
+        begun = (await client.post("/chat", json={"message": RENAME, "context": {"repo": str(repository)}})).json()
+        body = {"message": f"cancel {begun['task_id']}", "session_id": begun["session_id"]}
+        async with keyed(two_servers[0], "stop") as here, keyed(two_servers[1], "stop") as there:
+            answers = await asyncio.gather(*((here, there)[number % 2].post("/chat", json=body) for number in range(6)))
+            again = await there.post("/chat", json=body)
+        said = (await client.get(f"/chat/sessions/{begun['session_id']}/messages")).json()["items"]
+    assert {answer.status_code for answer in answers} <= {200, 409}
+    assert all(answer.json() == again.json() for answer in answers if answer.status_code == 200)
+    assert again.json()["intent"] == "task_updated"
+    assert [item["role"] for item in said] == ["user", "assistant"] * 2

@@ -157,7 +157,7 @@ async def test_followers_wait_for_the_database_to_come_back(
         late = asyncio.create_task(collect(feed, task_id))
         await asyncio.sleep(0.2)
     await complete(database, task_id)
-    assert await asyncio.gather(following, late) == [[1, 2, 3]] * 2
+    assert list(await asyncio.gather(following, late)) == [[1, 2, 3]] * 2
 
 
 async def test_a_reader_that_is_cancelled_disturbs_nobody(database: Database, feed: StoredEventFeed) -> None:
