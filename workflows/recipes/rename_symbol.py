@@ -21,7 +21,7 @@ _KINDS = {
     "identifier": "",
     "parameter": "argument",
 }
-_KIND = r"(?:(?:the|our|my|this|a) )*(?P<kind>function|class|method|variable|constant|attribute|field|property|symbol|name|identifier|argument|parameter)"  # noqa: E501
+_KIND = r"(?:(?:the|our|my|this|a) )*(?P<kind>function|class|method|variable|constant|attribute|field|property|symbol|name|identifier|argument|parameter|module|package)"  # noqa: E501
 _OLD = quoted("old", rf"(?:[\w./-]+\.pyi?::?)?{IDENTIFIER}(?:\.{IDENTIFIER})*")
 _NEW = quoted("new", r"[\w.-]+")
 _PLACE = rf"(?: (?:in|of|from|inside|within) (?:the )?(?:file |module |class |function )?[{QUOTES}]?(?P<place>{PATH})[{QUOTES}]?)?"
@@ -175,6 +175,12 @@ def _missing(slots: Json, kind: str) -> tuple[MissingSlot, ...]:
 
 def _refused_name(arguments: Json) -> NothingToDo | NotApplicable | None:
     old, new = str(arguments.get("old", "")).rpartition(".")[2], str(arguments.get("new", ""))
+    if arguments.get("kind") in ("module", "package"):
+        return NotApplicable(
+            f"This recipe renames what is defined in files, not a {arguments['kind']} itself: that moves files and every import of them.",
+            "Move the files by hand (git mv), then ask for: replace 'old.name' with 'new.name'.",
+            code="module_rename",
+        )
     if not new.isidentifier():
         return NotApplicable(
             f"`{new}` is not a valid Python name.", "Use letters, digits and underscores, not beginning with a digit.", code="invalid_name"

@@ -161,6 +161,13 @@ async def test_the_kind_that_was_said_decides(repository: Repository) -> None:
     assert "def change" in await text_of(workspace, "a.py")
 
 
+async def test_a_module_is_refused_with_what_to_do(repository: Repository) -> None:
+    workspace = repository({"pkg/core.py": "x = 1\n", "pkg/__init__.py": ""})
+    outcome = await planned(workspace, "rename the module pkg.core to base")
+    assert isinstance(outcome, NotApplicable)
+    assert (outcome.code, "git mv" in outcome.next_step) == ("module_rename", True)
+
+
 async def test_stubs_follow(repository: Repository) -> None:
     workspace = repository(
         {
