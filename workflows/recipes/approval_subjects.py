@@ -60,7 +60,8 @@ def subject_rule(subject: str, files: Sequence[str], config: RepositoryConfig) -
         if pattern.fullmatch(subject):
             commands = [each for each in config.commands if each.lower().startswith(_COMMANDS.get(name, ()) or ("\0",))]
             if name == "deployments":
-                return name, [], commands or ["deploy"], not commands
+                usual = next((word for word in ("release", "rollback") if word in subject.lower()), "deploy")
+                return name if usual == "deploy" else f"{usual}s", [], commands or [usual], not commands
             paths = _found(name, files)
             return name, paths or _USUAL.get(name, []), [], not paths
     if words and all("/" in word or "*" in word or re.search(r"\w\.\w+$", word) for word in words):

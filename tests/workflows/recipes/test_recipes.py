@@ -250,6 +250,13 @@ async def test_approval_rule_keeps_the_rest(repository: Repository, before: str)
     assert isinstance(await planned(after, "Add HITL approval for database migrations"), NothingToDo)
 
 
+async def test_approval_for_releases_names_the_release_command(repository: Repository) -> None:
+    workspace = repository({"a.py": ""})
+    await done(workspace, "Add HITL approval for releases")
+    rule = type(workspace)(workspace.root).config.approvals[-1]
+    assert (rule.name, rule.commands) == ("releases", ["release"])
+
+
 COMMANDS = "commands:\n  deploy:\n    run: [echo, 'to {target}; $(id)']\n    targets: [api, worker]\n  fail:\n    run: ['false']\n"
 
 
