@@ -8,6 +8,7 @@ import json
 import os
 import socket
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -37,7 +38,8 @@ async def task(resources: Resources, repository: Path) -> Task:
     return await insert_task(resources, repository)
 
 
-async def raw_stream(running: Running, task: Task, after: int = 0) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+@asynccontextmanager
+async def raw_stream(running: Running, task: Task, after: int = 0) -> AsyncIterator[asyncio.StreamReader]:
     """A client with small buffers that reads only what it is told to."""
     plain = socket.socket()
     plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
@@ -46,8 +48,11 @@ async def raw_stream(running: Running, task: Task, after: int = 0) -> tuple[asyn
     await asyncio.get_running_loop().sock_connect(plain, (address.hostname, address.port))
     reader, writer = await asyncio.open_connection(sock=plain, limit=65536)
     head = [f"GET /tasks/{task.id}/events HTTP/1.1", f"Host: {address.netloc}", f"Authorization: Bearer {TOKEN}"]
-    writer.write("\r\n".join([*head, "Connection: close", "Accept: text/event-stream", f"Last-Event-ID: {after}", "", ""]).encode())
-    return reader, writer
+    try:
+        writer.write("\r\n".join([*head, "Connection: close", "Accept: text/event-stream", f"Last-Event-ID: {after}", "", ""]).encode())
+        yield reader
+    finally:
+        writer.close()
 
 
 async def append_large(resources: Resources, task: Task, count: int) -> None:
@@ -79,19 +84,18 @@ async def numbers(running: Running, task: Task, after: int) -> list[int]:
 async def test_a_client_that_reads_nothing_is_dropped_and_can_resume(
     resources: Resources, running: Running, task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(event_stream, "SEND_TIMEOUT_S", 0.5)
     monkeypatch.setattr(event_stream, "TICK_S", 0.1)
-    reader, writer = await raw_stream(running, task)
-    for _ in range(20):
-        await append_large(resources, task, 20)
-    await asyncio.sleep(0.2)
-    (connection,) = running.server.server_state.connections
-    assert 0 < connection.transport.get_write_buffer_size() < 3_000_000
-    async with asyncio.timeout(5):
+    async with raw_stream(running, task) as reader, asyncio.timeout(20):
+        for _ in range(20):
+            await append_large(resources, task, 20)
+        (connection,) = running.server.server_state.connections
+        while (buffered := connection.transport.get_write_buffer_size()) == 0:
+            await asyncio.sleep(0.05)
+        assert buffered < 3_000_000
+        monkeypatch.setattr(event_stream, "SEND_TIMEOUT_S", 0.3)
         while running.server.server_state.connections:
             await asyncio.sleep(0.05)
         seen = await whole_events(reader)
-    writer.close()
     assert len(seen) < 200
     await finish_task(resources, task.id)
     assert seen + await numbers(running, task, len(seen)) == list(range(1, 402))
@@ -100,31 +104,28 @@ async def test_a_client_that_reads_nothing_is_dropped_and_can_resume(
 async def test_a_slow_client_gets_everything_at_its_own_pace(resources: Resources, running: Running, task: Task) -> None:
     """It falls behind what is kept in memory and reads on from the database, while a quick one is not held up."""
     quick = asyncio.create_task(numbers(running, task, 0))
-    reader, writer = await raw_stream(running, task)
-    for _ in range(30):
-        await append_large(resources, task, 10)
-        await append_logs(resources, task.id, 20)
-    await finish_task(resources, task.id)
-    assert await quick == list(range(1, 902))
-    assert await whole_events(reader) == list(range(1, 902))
-    writer.close()
+    async with raw_stream(running, task) as reader:
+        for _ in range(30):
+            await append_large(resources, task, 10)
+            await append_logs(resources, task.id, 20)
+        await finish_task(resources, task.id)
+        assert await quick == list(range(1, 902))
+        assert await whole_events(reader) == list(range(1, 902))
 
 
 async def test_a_quiet_stream_has_a_heartbeat(running: Running, task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_stream, "PING_S", 0.2)
     monkeypatch.setattr(event_stream, "TICK_S", 0.1)
-    reader, writer = await raw_stream(running, task)
-    async with asyncio.timeout(5):
+    async with raw_stream(running, task) as reader, asyncio.timeout(10):
         for _ in range(2):
             await reader.readuntil(b": ping\n\n")
-    writer.close()
 
 
 async def test_a_socket_resumes_and_ends_with_the_task(resources: Resources, running: Running, task: Task) -> None:
     await append_logs(resources, task.id, 5)
     url = f"{running.url.replace('http', 'ws', 1)}/ws/tasks/{task.id}/status"
     seen: list[int] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         async with websockets.connect(url, additional_headers=AUTHORIZATION, proxy=None) as client:
             seen += [json.loads(await client.recv())["seq"] for _ in range(3)]
         await append_logs(resources, task.id, 5)
@@ -147,7 +148,7 @@ async def test_a_socket_that_takes_nothing_is_dropped(
         client.transport.pause_reading()
         for _ in range(20):
             await append_large(resources, task, 20)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while running.server.server_state.connections:
                 await asyncio.sleep(0.05)
 
@@ -155,7 +156,7 @@ async def test_a_socket_that_takes_nothing_is_dropped(
 @pytest.mark.parametrize("path", ["/chat/ws", "/ws/tasks/{task}/status"])
 async def test_sockets_end_when_the_server_stops(path: str, running: Running, task: Task) -> None:
     url = running.url.replace("http", "ws", 1) + path.format(task=task.id)
-    async with websockets.connect(url, additional_headers=AUTHORIZATION, proxy=None) as client, asyncio.timeout(5):
+    async with websockets.connect(url, additional_headers=AUTHORIZATION, proxy=None) as client, asyncio.timeout(20):
         await asyncio.sleep(0.1)
         stopping = asyncio.create_task(running.stop())
         with pytest.raises(websockets.ConnectionClosedError) as closed:
