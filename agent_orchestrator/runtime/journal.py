@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from typing import Any
 
+from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_config
 from pydantic import BaseModel
 
@@ -23,16 +24,25 @@ _TYPED: dict[str, type[BaseModel]] = {"plan": Plan, "test_results": TestResults,
 class StepMarks:
     """Names each entry of a step by the step's place in the graph and its number: the same when a kill makes the step run again.
 
-    LangGraph derives the place, `checkpoint_ns`, from the checkpoint the step starts from.
+    LangGraph derives the place, `checkpoint_ns`, from the checkpoint the step starts from. Within a stage its name and step number take
+    their turn, so that a stage that begins again (its own checkpoints may be lost) says nothing twice either.
     """
 
     def __init__(self) -> None:
         self._entries: Counter[str] = Counter()
 
     def next(self) -> str:
-        step = str(get_config()["configurable"]["checkpoint_ns"])
+        step = _step(get_config())
         self._entries[step] += 1
         return f"{step}#{self._entries[step]}"
+
+
+def _step(config: RunnableConfig) -> str:
+    place, *inside = str(config["configurable"]["checkpoint_ns"]).split("|")
+    if len(inside) != 1:
+        return "|".join((place, *inside))
+    about = config.get("metadata", {})
+    return f"{place}|{inside[0].partition(':')[0]}@{about['langgraph_step']}{about['langgraph_path']}"
 
 
 class FencedJournal:

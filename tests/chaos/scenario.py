@@ -54,7 +54,7 @@ LIFE_S = 100
 class Ordeal:
     """One life of the process: where it works, and where it ends early (`point` None: not at all, and it counts the points).
 
-    `database_url` None: the embedded server of the data folder.
+    `database_url` None: the embedded server of the data folder. With `redis_url` live events and checkpoints are there.
     """
 
     database_url: str | None
@@ -63,6 +63,7 @@ class Ordeal:
     point: str | None = None
     passing: int = 1
     count_to: Path | None = None
+    redis_url: str | None = None
 
 
 def live(ordeal: Ordeal) -> None:
@@ -79,7 +80,14 @@ def live(ordeal: Ordeal) -> None:
 
 
 async def _drive(ordeal: Ordeal) -> None:
-    settings = Settings(data_dir=ordeal.data_dir, database_url=ordeal.database_url, sandbox="process", worker_concurrency=1)
+    settings = Settings(
+        data_dir=ordeal.data_dir,
+        database_url=ordeal.database_url,
+        redis_url=ordeal.redis_url,
+        checkpoints="redis" if ordeal.redis_url else "postgres",
+        sandbox="process",
+        worker_concurrency=1,
+    )
     async with asyncio.timeout(LIFE_S), open_resources(settings, worker=True) as resources:
         task_id = await _submit_once(resources, ordeal.repository)
         while not await _step(resources, task_id):

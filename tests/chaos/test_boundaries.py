@@ -28,7 +28,7 @@ INSIDE = {
     "shared.events.port.Following": "serves readers; nothing of a run waits for it",
     "shared.events.port.Announcements": "wakes readers, who look for themselves when nobody does",
     "shared.intent.port.Recogniser": "computes in the process",
-    "shared.ratelimits.port.RateLimits": "guards requests; no run passes it",
+    "shared.ratelimits.port.RateLimiter": "guards requests; no run passes it",
     "shared.recipes.port.Recipe": "works on a workspace, whose calls have points",
     "shared.recipes.port.RecipeBook": "computes in the process",
     "shared.recipes.port.RecipeWorkspace": "calls a sandbox and the forge, which have points",
