@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from langgraph.errors import GraphDrained
-from langgraph.types import Command
+from langgraph.types import Command, Interrupt
 
 from agent_orchestrator.runtime.active import ActiveRun, ActiveRuns
 from agent_orchestrator.runtime.admission import admit_next, claim
@@ -87,7 +88,7 @@ class RunExecutor:
         except (asyncio.CancelledError, Exception) as exc:
             await self._end_early(active, exc)
         else:
-            async with lease.transaction() as tx:
+            async with lease.database.transaction() as tx:
                 await lease.let_go(tx, "idle", poison_count=0)
 
     async def _end_early(self, active: ActiveRun, exc: BaseException) -> None:
@@ -114,13 +115,12 @@ class RunExecutor:
         context = await self._context(lease, task)
         graph = self._graph.copy({"checkpointer": self._checkpoints.saver(task.id, lease.epoch)})
         config = {"configurable": {"thread_id": lease.thread_id}, "recursion_limit": RECURSION_LIMIT}
-        while True:
-            step = await self._next_input(await graph.aget_state(config))
-            if step is _WAIT:
-                return
+        step = _START if lease.is_first else await self._next_input(await graph.aget_state(config))
+        while step is not _WAIT:
             if active.control.drain_requested:
                 raise GraphDrained
-            await graph.ainvoke(step, config, context=context, durability="sync", control=active.control)
+            ended = await graph.ainvoke(step, config, context=context, durability="sync", control=active.control)
+            step = await self._answer(ended.get("__interrupt__", ()))
 
     async def _supervisor_context(self, lease: Lease, task: Task) -> SupervisorContext:
         return await build_context(self._resources, lease, await pin_base(self._resources, lease, task))
@@ -128,15 +128,20 @@ class RunExecutor:
     async def _next_input(self, snapshot: Any) -> Any:
         """What to invoke the graph with: a start, a resume, `None` to go on, or `_WAIT` when there is nothing to do."""
         if not snapshot.values and not snapshot.next:
-            return {"revisions": {}}
+            return _START
         if snapshot.interrupts:
-            interrupt = snapshot.interrupts[0]
-            async with self._resources.database.connection() as connection:
-                approval = await approvals.get(connection, interrupt.value["approval_id"])
-            decision = decision_of(approval)
-            return _WAIT if decision is None else Command(resume={interrupt.id: decision})
+            return await self._answer(snapshot.interrupts)
         # `next` leaves out a step that is done but whose checkpoint a kill prevented: its task is still there, with its result.
         return None if snapshot.tasks else _WAIT
+
+    async def _answer(self, interrupts: Sequence[Interrupt]) -> Any:
+        """The resume for what the graph waits for, when it is decided; `_WAIT` when it is not, or when the graph has ended."""
+        if not interrupts:
+            return _WAIT
+        async with self._resources.database.connection() as connection:
+            approval = await approvals.get(connection, interrupts[0].value["approval_id"])
+        decision = decision_of(approval)
+        return _WAIT if decision is None else Command(resume={interrupts[0].id: decision})
 
     async def _cancel_is_requested(self, lease: Lease) -> bool:
         async with self._resources.database.connection() as connection:
@@ -152,6 +157,7 @@ def poisoned() -> TaskFailedError:
 
 
 _WAIT = object()
+_START: Json = {"revisions": {}}
 
 
 def decision_of(approval: Approval | None) -> Json | None:

@@ -30,6 +30,11 @@ class Lease:
     thread_id: str
     admit: Callable[[AsyncConnection], Awaitable[object]] = nobody_waits
 
+    @property
+    def is_first(self) -> bool:
+        """Whether nobody ever worked on the task before."""
+        return self.epoch == 1
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that raises `FencedError` before anything is written when the lease was lost."""
