@@ -12,6 +12,7 @@ from agent_orchestrator.runtime.endings import cancel_idle
 from agent_orchestrator.runtime.host import is_gone
 from shared.errors import ConflictError, InvalidRequestError, NotFoundError
 from shared.events import store as events_store
+from shared.jobs.priority import BATCH, INTERACTIVE
 from shared.store import audit, marks, runs, tasks
 from shared.store.joining import joined
 from shared.store.records import Run, Task
@@ -58,10 +59,11 @@ class TaskService:
             request=draft.request,
         )
         await tasks.insert(tx, task)
-        await runs.insert(tx, task.id)
+        priority = BATCH if draft.request.get("priority") == "batch" else INTERACTIVE
+        await runs.insert(tx, task.id, priority=priority)
         started: Json = {"new_status": TaskStatus.QUEUED.value, "details": task.title}
         await events_store.append(tx, task.id, Stage.QUEUE, [("status_update", started)])
-        await self._resources.jobs.enqueue(tx, task.id)
+        await self._resources.jobs.enqueue(tx, task.id, priority=priority)
         await audit.append(
             tx,
             actor=draft.user_id,

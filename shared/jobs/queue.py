@@ -17,11 +17,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.jobs.manager import RUN_QUEUE, WAKE, FencedJobManager
+from shared.jobs.priority import INTERACTIVE
 from shared.store.database import CONNECTION
 
 RUN_TASK = "persevere.run"
-INTERACTIVE = 10
-BATCH = 0
 LONGEST_PAUSE_S = 5
 
 RunHandler = Callable[[str], Awaitable[None]]

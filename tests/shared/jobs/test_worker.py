@@ -12,7 +12,8 @@ import pytest
 from procrastinate.jobs import Status
 
 from shared.jobs.heartbeat import Heartbeat, Patience
-from shared.jobs.queue import BATCH, INTERACTIVE, JobQueue
+from shared.jobs.priority import BATCH, INTERACTIVE
+from shared.jobs.queue import JobQueue
 from shared.jobs.reaper import Reaper
 from shared.jobs.worker import JobWorker, WorkerOptions, open_worker
 from shared.store.database import Database
