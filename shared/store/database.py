@@ -166,8 +166,9 @@ def _reject_hung_up(dbapi_connection: Any, _record: Any, _proxy: Any) -> None:
 
 
 async def check_alive(connection: psycopg.AsyncConnection[Any]) -> None:
-    """The same for a pool of psycopg's."""
+    """The same for a pool of psycopg's, which would take it for a good one again unless it is closed."""
     if _hung_up(connection):
+        await connection.close()
         raise psycopg.OperationalError("the server closed the connection")
 
 

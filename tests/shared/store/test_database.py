@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
+import psycopg
 import pytest
+from psycopg_pool import AsyncConnectionPool
 from sqlalchemy import text
 
 from shared.errors import SettingsError, UnavailableError
 from shared.store import tasks
-from shared.store.database import Database, open_database
+from shared.store.database import Database, check_alive, open_database
 from shared.store.records import Task
 from shared.types import new_id
 
@@ -84,3 +87,16 @@ async def test_clear_errors() -> None:
             pass
     assert "geheim" not in caught.value.message
     assert "127.0.0.1" in caught.value.message
+
+
+async def test_a_pool_of_psycopgs_gets_over_connections_that_the_server_closed(postgres_url: str) -> None:
+    pool: AsyncConnectionPool[psycopg.AsyncConnection[Any]] = AsyncConnectionPool(
+        postgres_url, min_size=2, check=check_alive, timeout=3, open=False
+    )
+    async with pool, await psycopg.AsyncConnection.connect(postgres_url, autocommit=True) as other:
+        await pool.wait()
+        others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        await other.execute(f"SELECT pg_terminate_backend(pid) {others}".encode())
+        await asyncio.sleep(0.2)
+        async with pool.connection() as connection:
+            assert (await (await connection.execute("SELECT 1")).fetchone()) == (1,)
