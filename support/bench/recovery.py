@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import shutil
 import time
 from collections.abc import AsyncIterator
@@ -18,6 +19,7 @@ from agent_orchestrator.runtime.checkpoints.port import Checkpoints
 from agent_orchestrator.runtime.checkpoints.registry import KINDS, build_checkpoints
 from agent_orchestrator.supervisor.graph import build_supervisor_graph
 from shared.events.feed import open_event_feed
+from shared.events.port import EventFeed
 from shared.events.store import append
 from shared.store import runs, tasks
 from shared.store.database import Database, open_database
@@ -77,21 +79,20 @@ async def prepare(database: Database, checkpoints: Checkpoints, graph: Any, task
         config = await saved.aupdate_state(config, STATE, as_node="pr_gate")
 
 
-async def recover(database: Database, checkpoints: Checkpoints, graph: Any, task_id: str) -> float:
-    """Milliseconds from nothing in memory to a loaded state and all events read."""
-    async with open_event_feed(database) as feed:
-        began = time.perf_counter()
-        async with database.transaction() as tx:
-            run = await runs.claim(tx, task_id, "bench", 1, "host")
-        saved = graph.copy({"checkpointer": checkpoints.saver(task_id, run.epoch)})
-        snapshot = await saved.aget_state({"configurable": {"thread_id": task_id}})
-        assert snapshot.values["revisions"] == STATE["revisions"]
+async def recover(database: Database, feed: EventFeed, checkpoints: Checkpoints, graph: Any, task_id: str) -> float:
+    """Milliseconds until a process that knows nothing of the task has its state and all its events."""
+    began = time.perf_counter()
+    async with database.transaction() as tx:
+        run = await runs.claim(tx, task_id, "bench", 1, "host")
+    saved = graph.copy({"checkpointer": checkpoints.saver(task_id, run.epoch)})
+    snapshot = await saved.aget_state({"configurable": {"thread_id": task_id}})
+    assert snapshot.values["revisions"] == STATE["revisions"]
+    with feed.open(task_id) as following:
         seen = 0
-        async for event in feed.follow(task_id):
-            seen = event.seq
-            if seen == EVENTS:
-                break
-        return (time.perf_counter() - began) * 1000
+        while seen < EVENTS:
+            for event in await following.next() or ():
+                seen = event.seq
+    return (time.perf_counter() - began) * 1000
 
 
 async def measure(data: Path) -> None:
@@ -108,11 +109,14 @@ async def measure(data: Path) -> None:
         redis = None
         if shutil.which("redis-server"):
             redis = await stack.enter_async_context(open_redis(await stack.enter_async_context(own_redis(data))))
+        feed = await stack.enter_async_context(open_event_feed(database))
         graph: Any = build_supervisor_graph().compile()
+        gc.collect()
+        gc.freeze()  # as the server does
         for kind in KINDS if redis is not None else KINDS[:1]:
             checkpoints = build_checkpoints(kind, pool, redis)
             await prepare(database, checkpoints, graph, f"task_{kind}")
-            taken = [await recover(database, checkpoints, graph, f"task_{kind}") for _ in range(TIMES)]
+            taken = [await recover(database, feed, checkpoints, graph, f"task_{kind}") for _ in range(TIMES)]
             p50, p99 = (round(percentile(taken, part), 1) for part in (0.5, 0.99))
             tell("recovery", checkpoints=kind, events=EVENTS, p50_ms=p50, p99_ms=p99, limit_ms=LIMIT_MS)
 
