@@ -46,6 +46,7 @@ async def all_checks() -> AsyncIterator[Check]:
     if settings.redis_url is not None:
         yield await _redis(settings.redis_url, settings.checkpoints)
     yield await _sandbox(settings)
+    yield _workers(settings)
     yield Check("forge", True, "local git: a pull request is a branch and a record")
     yield Check("model", settings.model != "none", "none: recipes only", "This version works by recipes.", needed=False)
 
@@ -87,6 +88,13 @@ async def _redis(url: str, checkpoints: str) -> Check:
         version = (await redis.attempt(lambda client: client.info("server")))["redis_version"]
         kept = "live events, rate limits and checkpoints" if checkpoints == "redis" else "live events and rate limits"
         return Check("redis", True, f"{version} at {redis.place}: {kept}")
+
+
+def _workers(settings: Settings) -> Check:
+    if settings.database_url is None:
+        return Check("workers", True, "on this machine only; with DATABASE_URL also `persevere worker` on others")
+    shared = "the database (artifacts are in it) and repositories named by a path; not the data folder"
+    return Check("workers", True, f"any number of `persevere worker`; machines share {shared}")
 
 
 async def _sandbox(settings: Settings) -> Check:

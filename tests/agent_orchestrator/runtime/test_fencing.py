@@ -109,7 +109,7 @@ async def test_a_frozen_transaction_keeps_nobody_out(resources: Resources, repos
 async def test_a_run_that_was_taken_over_or_cancelled_is_stopped_at_once(resources: Resources, repository: Path) -> None:
     active = ActiveRuns(resources.database)
     watching = asyncio.create_task(active.watch())
-    stopped = []
+    stopped: list[tuple[str | None, bool]] = []
     for how in ("lost", "cancelled"):
         task_id = (await submit(resources, repository)).id
         claimed = await claim(resources, task_id)

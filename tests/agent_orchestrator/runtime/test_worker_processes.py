@@ -149,6 +149,25 @@ async def test_a_drained_worker_hands_over_at_once_and_ends_well(
     assert done.status is TaskStatus.COMPLETED
 
 
+async def test_a_drained_worker_finishes_its_step_and_begins_no_other(
+    resources: Resources, gate: Gate, settings: Settings, tmp_path: Path
+) -> None:
+    async with workers(str(settings.database_url), tmp_path, worker_drain_s="60") as start:
+        first = await start()
+        task_id = await running(resources, gate)
+        first.send(signal.SIGTERM)
+        await asyncio.sleep(1)
+        assert first.process.returncode is None
+        gate.open()
+        assert await first.ended(20) == 0
+        assert first.said[1]["handed_over"] == 1
+        kept = record(str(settings.database_url), task_id)["tasks"][0]
+        assert kept["finished_at"] is None
+        await start()
+        assert (await ended(resources, task_id)).status is TaskStatus.COMPLETED
+    assert len(gate.processes()) == 2, "the command ran once: its step was finished before the hand-over"
+
+
 async def test_a_second_signal_does_not_wait_for_the_step(resources: Resources, gate: Gate, settings: Settings, tmp_path: Path) -> None:
     async with workers(str(settings.database_url), tmp_path, worker_drain_s="600") as start:
         first = await start()
