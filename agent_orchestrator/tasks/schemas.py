@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, StringConstraints, field_validator
 
@@ -27,6 +27,7 @@ class TaskRequest(Body):
     cost_budget_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     model: str | None = Field(default=None, max_length=200)
     project_id: str | None = Field(default=None, min_length=1, max_length=200)
+    priority: Literal["interactive", "batch"] = "interactive"
 
     @field_validator("prompt")
     @classmethod

@@ -49,6 +49,7 @@ async def _draft(given: Services, wanted: TaskRequest, repository: RepositoryInf
         "acceptance_criteria": wanted.acceptance_criteria,
         "time_budget_s": wanted.time_budget_s,
         "cost_budget_usd": wanted.cost_budget_usd,
+        "priority": wanted.priority,
     }
     return TaskDraft(
         user_id=given.user_id,

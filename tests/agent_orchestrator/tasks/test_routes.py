@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import httpx_sse
 import pytest
+from sqlalchemy import text
 
 from agent_orchestrator.resources import Resources
 from shared.store import tasks
@@ -172,3 +173,14 @@ async def test_a_repeated_message_to_a_task_is_told_once(resources: Resources, r
         other = await client.post(path, json={"message": "something else"}, headers=headers)
     assert (first.status_code, again.json(), other.status_code) == (200, first.json(), 422)
     assert len(await resources.feed.read(task.id, 0, 10)) == 1
+
+
+async def test_a_batch_task_waits_behind_interactive_ones(resources: Resources, running: Running, repository: Path) -> None:
+    body = {"prompt": "rename load_conf to load_config", "repo": str(repository)}
+    async with running.client() as client:
+        made = [(await client.post("/tasks", json=body | more)).json()["task_id"] for more in ({"priority": "batch"}, {})]
+        refused = await client.post("/tasks", json=body | {"priority": "urgent"})
+    async with resources.database.connection() as connection:
+        found = await connection.execute(text("SELECT lock FROM procrastinate_jobs ORDER BY priority DESC, id"))
+        assert list(found.scalars()) == [made[1], made[0]]
+    assert refused.status_code == 422
