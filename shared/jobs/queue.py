@@ -13,12 +13,13 @@ from typing import Any
 import procrastinate
 from procrastinate.jobs import Job
 from procrastinate.psycopg_connector import PsycopgConnector
+from psycopg_pool import AsyncConnectionPool
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.jobs.manager import RUN_QUEUE, WAKE, FencedJobManager
 from shared.jobs.priority import INTERACTIVE
-from shared.store.database import CONNECTION
+from shared.store.database import CONNECTION, check_alive
 
 RUN_TASK = "persevere.run"
 LONGEST_PAUSE_S = 5
@@ -27,6 +28,11 @@ RunHandler = Callable[[str], Awaitable[None]]
 
 _HAND_OVER = text(f"""WITH mine AS (SELECT id FROM procrastinate_jobs WHERE lock = :task AND status = 'doing' FOR UPDATE)
 SELECT procrastinate_retry_job_v2(id, now(), NULL, NULL, NULL), {WAKE} FROM mine""")
+
+
+def _pool(**options: Any) -> AsyncConnectionPool[Any]:
+    """Every call of the library is one statement, so no transaction is opened around it; that a connection lives is seen on this side."""
+    return AsyncConnectionPool(**{**options, "check": check_alive, "kwargs": {**CONNECTION, "autocommit": True}})
 
 
 class HandOver(procrastinate.BaseRetryStrategy):
@@ -50,7 +56,7 @@ class JobQueue:
 
     def __init__(self, conninfo: str, *, pool_size: int = 4, name: str = "", host: str = "") -> None:
         connector = PsycopgConnector(
-            conninfo=conninfo, min_size=1, max_size=pool_size, timeout=5.0, reconnect_timeout=1.0, kwargs=dict(CONNECTION)
+            pool_factory=_pool, conninfo=conninfo, min_size=1, max_size=pool_size, timeout=5.0, reconnect_timeout=1.0
         )
         self.app = procrastinate.App(connector=connector)
         self.manager = FencedJobManager(connector, conninfo, name, host)

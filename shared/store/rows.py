@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter
-from sqlalchemy import Column, Row, Table
+from sqlalchemy import Column, Row, Table, bindparam
 
 from shared.errors import InvalidRequestError
 from shared.store.records import Record
@@ -68,6 +68,16 @@ def _adapter(model: type[Record], name: str) -> TypeAdapter[Any]:
 def columns(model: type[Record], table: Table) -> list[Column[Any]]:
     """The columns of `table` that `model` has a field for."""
     return [table.c[name] for name in model.model_fields]
+
+
+def bound(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of `assignments` of the same names."""
+    return {f"new_{name}": value for name, value in values.items()}
+
+
+def assignments(names: Iterable[str]) -> dict[str, Any]:
+    """For `update().values()`: columns to parameters, so that a statement is built once for all values."""
+    return {name: bindparam(f"new_{name}") for name in names}
 
 
 def to_record(model: type[R], row: Row[Any] | None) -> R | None:

@@ -5,19 +5,47 @@ Lock order: a transaction that touches a run and its task takes the run first.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Literal
 
-from sqlalchemy import func, select, text
+from sqlalchemy import bindparam, func, select, text
 from sqlalchemy import insert as insert_into
 from sqlalchemy import update as update_table
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from shared.errors import FencedError, NotFoundError
 from shared.store.records import Run
-from shared.store.rows import columns, field_values, to_record, to_records, to_row
+from shared.store.rows import assignments, bound, columns, field_values, to_record, to_records, to_row
 from shared.store.tables import runs, tasks
 
 _COLUMNS = columns(Run, runs)
+_MINE = runs.c.task_id == bindparam("run")
+_GET = select(*_COLUMNS).where(_MINE)
+_LOCK = _GET.with_for_update(key_share=True)
+_CHECK = select(runs.c.epoch, runs.c.state).where(_MINE).with_for_update(key_share=True)
+_CLAIM = (
+    update_table(runs)
+    .where(_MINE)
+    .values(
+        epoch=runs.c.epoch + 1,
+        attempt=runs.c.attempt + 1,
+        state="running",
+        heartbeat_at=func.clock_timestamp(),
+        **assignments(("worker", "worker_pid", "worker_host")),
+    )
+    .returning(*_COLUMNS)
+)
+
+
+@lru_cache(maxsize=64)
+def _changing(names: tuple[str, ...]) -> ReturningUpdate[Any]:
+    return update_table(runs).where(_MINE).values(assignments(names)).returning(*_COLUMNS)
+
+
+@lru_cache(maxsize=64)
+def _changing_owned(names: tuple[str, ...]) -> ReturningUpdate[Any]:
+    return _changing(names).where(runs.c.epoch == bindparam("owned_epoch"), runs.c.state == "running")
 
 
 def _fenced(task_id: str, epoch: int) -> FencedError:
@@ -32,32 +60,18 @@ async def insert(tx: AsyncConnection, task_id: str, *, priority: int = 10) -> Ru
 
 
 async def get(tx: AsyncConnection, task_id: str) -> Run | None:
-    return to_record(Run, (await tx.execute(select(*_COLUMNS).where(runs.c.task_id == task_id))).first())
+    return to_record(Run, (await tx.execute(_GET, {"run": task_id})).first())
 
 
 async def lock(tx: AsyncConnection, task_id: str) -> Run | None:
     """The run, held until the end of the transaction."""
-    found = select(*_COLUMNS).where(runs.c.task_id == task_id).with_for_update(key_share=True)
-    return to_record(Run, (await tx.execute(found)).first())
+    return to_record(Run, (await tx.execute(_LOCK, {"run": task_id})).first())
 
 
 async def claim(tx: AsyncConnection, task_id: str, worker: str, pid: int, host: str) -> Run:
     """Take the run: a new epoch and attempt, state running. Whoever had it before is fenced from here on."""
-    taken = (
-        update_table(runs)
-        .where(runs.c.task_id == task_id)
-        .values(
-            epoch=runs.c.epoch + 1,
-            attempt=runs.c.attempt + 1,
-            state="running",
-            worker=worker,
-            worker_pid=pid,
-            worker_host=host,
-            heartbeat_at=func.clock_timestamp(),
-        )
-        .returning(*_COLUMNS)
-    )
-    run = to_record(Run, (await tx.execute(taken)).first())
+    who = bound({"worker": worker, "worker_pid": pid, "worker_host": host})
+    run = to_record(Run, (await tx.execute(_CLAIM, {"run": task_id, **who})).first())
     if run is None:
         raise NotFoundError(f"There is no run of {task_id}.")
     return run
@@ -65,15 +79,14 @@ async def claim(tx: AsyncConnection, task_id: str, worker: str, pid: int, host: 
 
 async def check(tx: AsyncConnection, task_id: str, epoch: int) -> None:
     """Hold the run for this transaction; `FencedError` unless it is running under `epoch`."""
-    found = select(runs.c.epoch, runs.c.state).where(runs.c.task_id == task_id).with_for_update(key_share=True)
-    row = (await tx.execute(found)).first()
+    row = (await tx.execute(_CHECK, {"run": task_id})).first()
     if row is None or row.epoch != epoch or row.state != "running":
         raise _fenced(task_id, epoch)
 
 
 async def _update_owned(tx: AsyncConnection, task_id: str, epoch: int, values: dict[str, Any]) -> Run:
-    owned = runs.c.task_id == task_id, runs.c.epoch == epoch, runs.c.state == "running"
-    run = to_record(Run, (await tx.execute(update_table(runs).where(*owned).values(values).returning(*_COLUMNS))).first())
+    given = {"run": task_id, "owned_epoch": epoch, **bound(values)}
+    run = to_record(Run, (await tx.execute(_changing_owned(tuple(values)), given)).first())
     if run is None:
         raise _fenced(task_id, epoch)
     return run
@@ -87,8 +100,8 @@ async def finish(tx: AsyncConnection, task_id: str, epoch: int, state: Literal["
 
 async def update(tx: AsyncConnection, task_id: str, **fields: Any) -> Run:
     """Change fields without a fence: for those who hold the row or have no run."""
-    changed = update_table(runs).where(runs.c.task_id == task_id).values(field_values(Run, fields)).returning(*_COLUMNS)
-    run = to_record(Run, (await tx.execute(changed)).first())
+    values = field_values(Run, fields)
+    run = to_record(Run, (await tx.execute(_changing(tuple(values)), {"run": task_id, **bound(values)})).first())
     if run is None:
         raise NotFoundError(f"There is no run of {task_id}.")
     return run

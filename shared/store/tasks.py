@@ -4,21 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, func, or_, select, tuple_, union_all
+from sqlalchemy import ColumnElement, bindparam, case, func, or_, select, tuple_, union_all
 from sqlalchemy import insert as insert_into
 from sqlalchemy import update as update_table
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from shared.errors import NotFoundError
 from shared.store.records import Task
-from shared.store.rows import columns, decode_cursor, field_values, page, to_record, to_records, to_row
+from shared.store.rows import assignments, bound, columns, decode_cursor, field_values, page, to_record, to_records, to_row
 from shared.store.tables import tasks
 from shared.types import TaskStatus, utcnow
 
 _COLUMNS = columns(Task, tasks)
+_MINE = tasks.c.id == bindparam("task")
+_GET = select(*_COLUMNS).where(_MINE)
 _SHORTEST_FRAGMENT = 4
+
+
+@lru_cache(maxsize=256)
+def _changing(names: tuple[str, ...]) -> ReturningUpdate[Any]:
+    return update_table(tasks).where(_MINE).values(assignments(names)).returning(*_COLUMNS)
 
 
 async def insert(tx: AsyncConnection, task: Task) -> Task:
@@ -27,7 +36,7 @@ async def insert(tx: AsyncConnection, task: Task) -> Task:
 
 
 async def get(tx: AsyncConnection, id: str) -> Task | None:
-    return to_record(Task, (await tx.execute(select(*_COLUMNS).where(tasks.c.id == id))).first())
+    return to_record(Task, (await tx.execute(_GET, {"task": id})).first())
 
 
 async def lock(tx: AsyncConnection, id: str) -> Task | None:
@@ -38,8 +47,7 @@ async def lock(tx: AsyncConnection, id: str) -> Task | None:
 async def update(tx: AsyncConnection, id: str, **fields: Any) -> Task:
     """Change fields and set `updated_at`; `NotFoundError` when there is no such task."""
     values = field_values(Task, {"updated_at": utcnow(), **fields})
-    changed = update_table(tasks).where(tasks.c.id == id).values(values).returning(*_COLUMNS)
-    task = to_record(Task, (await tx.execute(changed)).first())
+    task = to_record(Task, (await tx.execute(_changing(tuple(values)), {"task": id, **bound(values)})).first())
     if task is None:
         raise NotFoundError(f"There is no task {id}.")
     return task
