@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent_orchestrator.runtime.forge import FencedForge
 from agent_orchestrator.runtime.journal import FencedEffects, FencedJournal
 from agent_orchestrator.runtime.lease import Lease
 from agent_orchestrator.runtime.workspaces import TaskWorkspaces
@@ -62,7 +63,7 @@ async def build_context(resources: Resources, lease: Lease, task: Task) -> Super
             config=config,
             root=_fresh_root(resources.settings.data_dir, task.id, lease.epoch),
         ),
-        forge=resources.forge,
+        forge=FencedForge(resources.forge, lease),
         journal=journal,
         effects=FencedEffects(lease),
         pull_requests=LocalPullRequests(lease, resources.settings.base_url, task.id),

@@ -51,6 +51,7 @@ WRITES: dict[str, Writer] = {
     "artifact": lambda context, *_: context.journal.save_artifact("change.patch", b"data"),
     "effect intended": lambda context, *_: context.effects.intend("key", "push", {}),
     "effect done": lambda context, *_: context.effects.done("key", {}),
+    "push": lambda context, *_: context.forge.push(context.task.repo, str(context.task.base_commit), "stale", Path("/nowhere")),
     "pull request": lambda context, *_: _open_pull(context),
     "failure": lambda _, lease, __: fail(lease, TaskFailedError("m", "n", code="c")),
     "cancellation": lambda _, lease, __: cancel_now(lease, "cancelled"),
@@ -73,6 +74,7 @@ async def test_a_stale_run_writes_nothing(resources: Resources, repository: Path
     with pytest.raises(FencedError):
         await WRITES[name](context, lease, resources)
     assert record(resources.database.conninfo, task_id) == before
+    assert git(repository, "branch", "--list", "stale") == ""
 
 
 async def test_a_stale_run_removes_no_later_runs_workspace(resources: Resources, repository: Path) -> None:
