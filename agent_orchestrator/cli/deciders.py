@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from shutil import get_terminal_size
 from typing import Protocol
 
 from agent_orchestrator.cli.prompt import is_interactive, read_line
 from agent_orchestrator.cli.views import View
 from shared.types import Json, RiskLevel
 
+WIDE = 60
+"""Columns from which the whole question fits on a line."""
 LIMITS = {"medium": RiskLevel.MEDIUM, "all": RiskLevel.CRITICAL}
 
 
@@ -16,6 +19,8 @@ LIMITS = {"medium": RiskLevel.MEDIUM, "all": RiskLevel.CRITICAL}
 class Choice:
     decision: str
     comment: str | None = None
+    told: str | None = None
+    """What a watcher is told when nobody typed the decision."""
 
 
 class Decider(Protocol):
@@ -36,8 +41,7 @@ class YesDecider:
         if level not in set(RiskLevel) or RiskLevel(level).rank > self.limit.rank:
             view.note(f"{self.word} does not answer a {level} risk.")
             return None
-        view.note(f"approved by {self.word} (risk {level})")
-        return Choice("approve")
+        return Choice("approve", told=f"approved by {self.word} (risk {level})")
 
 
 class NobodyDecider:
@@ -52,7 +56,8 @@ class PersonDecider:
     async def decide(self, approval: Json, view: View) -> Choice | None:
         view.approval(approval)
         can_respond = approval.get("gate") in ("plan", "diff")
-        offer = "[y]es, [n]o" + (", or say what should be [d]ifferent" if can_respond else "")
+        different = ", or say what should be [d]ifferent" if get_terminal_size().columns >= WIDE else ", [d]ifferent"
+        offer = "[y]es, [n]o" + (different if can_respond else "")
         while True:
             line = await read_line(f"{offer}? ")
             if line is None:

@@ -52,4 +52,6 @@ async def _answer(client: Client, view: View, decider: Decider, asked: Json) -> 
         if error.status != 409:
             raise
         view.note(f"{error.message} Someone else was faster; following what they decided.")
+    else:
+        view.decided(approval_id, choice.told)
     return None

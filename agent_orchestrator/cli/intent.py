@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from pathlib import Path
@@ -27,6 +26,8 @@ def evaluate(
     rows: Annotated[bool, typer.Option("--rows", help="Also one row a message.")] = False,
 ) -> None:
     """Measure the recogniser on a file of labelled messages."""
+    import asyncio
+
     from shared.intent.evaluate import load_rows, measure, row_report, run
 
     start = time.perf_counter()

@@ -18,6 +18,9 @@ class View(Protocol):
 
     def note(self, text: str) -> None: ...
 
+    def decided(self, approval_id: str, told: str | None) -> None:
+        """A decision was made here; `told` where nobody typed it."""
+
     def pause(self) -> None:
         """Nothing moves on the screen until the next event."""
 
@@ -40,6 +43,10 @@ class JsonView:
 
     def note(self, text: str) -> None:
         sys.stderr.write(text.encode("ascii", "backslashreplace").decode() + "\n")
+
+    def decided(self, approval_id: str, told: str | None) -> None:
+        if told:
+            self.note(told)
 
     def pause(self) -> None: ...
 
@@ -67,12 +74,16 @@ class HumanView:
 
         from agent_orchestrator.cli.render.text import clean
 
-        self.console.print(Text(clean(answer.get("message", "")), style="bold"))
-        for suggestion in answer.get("suggestions") or []:
+        self.console.print(Text(clean(answer.get("message", ""))))
+        for suggestion in answer.get("suggestions") or [] if answer.get("intent") != "task_created" else []:
             self.console.print(Text("  - " + clean(suggestion, lines=False), style="cyan"))
 
     def event(self, event: Json) -> None:
-        self._progress.start()
+        """A question is shown at once, so nothing moves for it."""
+        if event.get("type") == "approval_required":
+            self.pause()
+        else:
+            self._progress.start()
         self._progress.event(event)
 
     def approval(self, approval: Json) -> None:
@@ -88,6 +99,9 @@ class HumanView:
 
         self.pause()
         self.console.print(Text(clean(text), style="yellow"))
+
+    def decided(self, approval_id: str, told: str | None) -> None:
+        self._progress.decided(approval_id, told)
 
     def pause(self) -> None:
         self._progress.stop()

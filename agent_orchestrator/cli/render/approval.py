@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
+from rich.table import Table
 from rich.text import Text
 
 from agent_orchestrator.cli.render.text import clean, seconds, shorten
@@ -14,12 +16,15 @@ from shared.types import Json
 RISK_STYLE = {"low": "green", "medium": "yellow", "high": "red", "critical": "bold red"}
 VERDICT_STYLE = {"passed": "green", "failed": "red", "none": "yellow", "error": "red", "timeout": "red"}
 SHOWN_LINES = 400
+_INDEX = re.compile(r"^index ([0-9a-f]{7})[0-9a-f]*\.\.([0-9a-f]{7})[0-9a-f]*")
 
 
 def approval_panel(approval: Json) -> RenderableType:
     """Everything needed to decide: subject, evidence, risk and its reasons."""
     subject = approval.get("subject") or {}
-    body: list[RenderableType] = [Text(clean(approval.get("title", "")), style="bold"), Text()]
+    summary = str(subject.get("summary") or "")
+    question = str(approval.get("title", "")).removesuffix(summary).rstrip()
+    body: list[RenderableType] = [Text(clean(question), style="bold")] if question else []
     body.extend(diff_lines(subject) if "diff_text" in subject else plan_lines(subject))
     if subject.get("test_results"):
         body.extend([Text(), *evidence_lines(subject["test_results"])])
@@ -31,33 +36,57 @@ def approval_panel(approval: Json) -> RenderableType:
     return Panel(Group(*body), title=f"approval of the {gate}", title_align="left", border_style="cyan", expand=True)
 
 
-def plan_lines(plan: Json) -> Iterator[Text]:
-    yield Text(clean(plan.get("summary", "")))
+def plan_lines(plan: Json) -> Iterator[RenderableType]:
+    """The summary, the steps with their files, and what else is known; a step that only repeats the summary is told by its detail."""
+    summary = clean(plan.get("summary", ""))
+    if summary:
+        yield Text(summary)
+    yield Text()
     for number, step in enumerate(plan.get("steps") or [], 1):
-        line = Text(f"{number:>3}. ", style="cyan").append(clean(step.get("title", ""), lines=False), style="default")
-        yield line
-        if step.get("detail"):
-            yield Text("     " + clean(step["detail"], lines=False), style="dim")
+        title, detail = (clean(step.get(key) or "", lines=False) for key in ("title", "detail"))
+        if detail and summary.startswith(title.rstrip(".")):
+            title, detail = detail, ""
+        yield _item(f"{number:>3}. ", title, "cyan")
+        if detail:
+            yield _item("     ", detail, "default", text_style="dim")
         files = [clean(path, lines=False) for path in step.get("files") or []]
         yield from (Text(f"     {path}", style="magenta") for path in files[:20])
         if len(files) > 20:
             yield Text(f"     and {len(files) - 20} more files", style="dim")
+    yield Text()
     for title, key in (
         ("accepted when", "acceptance_criteria"),
         ("tests", "tests"),
         ("risks", "risks"),
         ("open questions", "open_questions"),
     ):
-        if plan.get(key):
-            yield Text(f"{title}: ", style="dim").append(clean("; ".join(map(str, plan[key])), lines=False), style="default")
+        yield from _listed(title, [clean(text, lines=False) for text in plan.get(key) or []])
+
+
+def _listed(title: str, texts: list[str]) -> Iterator[RenderableType]:
+    """One text beside its title, several below it."""
+    if len(texts) == 1:
+        yield Text(f"{title}: ", style="dim").append(texts[0], style="default")
+    elif texts:
+        yield Text(f"{title}:", style="dim")
+        yield from (_item("  - ", text, "dim") for text in texts)
+
+
+def _item(mark: str, text: str, style: str, *, text_style: str = "default") -> RenderableType:
+    """Long text goes on below its own beginning, not below the mark."""
+    row = Table.grid()
+    row.add_column(no_wrap=True)
+    row.add_column(overflow="fold")
+    row.add_row(Text(mark, style=style), Text(text, style=text_style))
+    return row
 
 
 def diff_lines(subject: Json) -> Iterator[Text]:
     stats = subject.get("stats") or {}
     if stats:
         yield stats_line(stats)
-        yield Text()
-    lines = str(subject.get("diff_text", "")).split("\n")
+    yield Text()
+    lines = str(subject.get("diff_text", "")).removesuffix("\n").split("\n")
     shown = lines[:SHOWN_LINES]
     yield from colour_diff(shown)
     left = len(lines) - len(shown)
@@ -66,7 +95,9 @@ def diff_lines(subject: Json) -> Iterator[Text]:
 
 
 def colour_diff(lines: list[str]) -> Iterator[Text]:
-    for line in lines:
+    """Each line in its colour; blob ids as short as git shows them."""
+    for full in lines:
+        line = _INDEX.sub(r"index \1..\2", full)
         ending = "␍" if line.endswith("\r") else ""
         yield Text(clean(line.removesuffix("\r"), lines=False) + ending, style=_diff_style(line))
 
@@ -92,7 +123,7 @@ def evidence_lines(results: Json) -> Iterator[Text]:
     line = Text("tests: ").append(words, style=f"bold {VERDICT_STYLE.get(verdict, 'yellow')}")
     counts = [f"{results[key]} {key}" for key in ("passed", "failed", "skipped") if results.get(key)]
     if counts:
-        line.append(f"  ({', '.join(counts)}, {seconds(float(results.get('duration_s') or 0))})")
+        line.append(f" ({', '.join(counts)}, {seconds(float(results.get('duration_s') or 0))})")
     yield line
     if results.get("reason"):
         yield Text("  " + clean(results["reason"]))

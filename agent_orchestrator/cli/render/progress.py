@@ -38,6 +38,9 @@ class Progress:
         self._stage = ""
         self._detail = ""
         self._since = clock()
+        self._plan: Text | None = None
+        self._decided = False
+        self._own: set[str] = set()
 
     def event(self, event: Json) -> None:
         stage = str(event.get("stage", ""))
@@ -47,6 +50,13 @@ class Progress:
         if shown is not None:
             self._console.print(shown)
         self._refresh()
+
+    def decided(self, approval_id: str, told: str | None) -> None:
+        """A decision that was made here: its event need not be told again."""
+        self._own.add(approval_id)
+        self._decided = True
+        if told:
+            self._console.print(Text("✓ ", style="green").append(told, style="default"))
 
     def start(self) -> None:
         """Begin to show the live line, where there is a terminal."""
@@ -61,6 +71,10 @@ class Progress:
             self._live = None
 
     def _enter(self, stage: str) -> None:
+        """A plan that is asked about next is shown there, otherwise it is told in one line."""
+        if self._plan is not None:
+            self._console.print(self._row("✓", "planned", "green") if stage == "review" else self._plan)
+        self._plan, self._decided = None, False
         self._stage, self._detail, self._since = stage, "", self._clock()
         if not self._console.is_terminal and stage in STAGE_WORDS and stage not in ("review", "report"):
             self._console.print(Text(f"[{stage}] {STAGE_WORDS[stage]}"), soft_wrap=True)
@@ -74,7 +88,8 @@ class Progress:
                 return self._row("!" if warns else "·", clean(event.get("message", "")), "yellow" if warns else "dim")
             return None
         if kind == "plan_ready":
-            return self._row("✓", "plan: " + shorten((event.get("plan") or {}).get("summary", "")), "green")
+            self._plan = self._row("✓", "plan: " + shorten((event.get("plan") or {}).get("summary", "")), "green")
+            return None
         if kind == "diff_ready":
             return self._row("✓", "change: " + stats_line(event.get("stats") or {}).plain, "green")
         if kind == "test_results":
@@ -82,9 +97,12 @@ class Progress:
             good = results.get("verdict") == "passed"
             return self._row("✓" if good else "!", next(evidence_lines(results)).plain, "green" if good else "yellow")
         if kind == "approval_decided":
+            self._decided = True
+            if event.get("approval_id") in self._own:
+                return None
             decision = {"approve": "approved", "reject": "rejected", "edit": "edited", "respond": "answered"}
             word = decision.get(str(event.get("decision")), shorten(event.get("decision", "decided"), 30))
-            return self._row("✓", f"{word} by {shorten(event.get('by', ''), 60)}", "green")
+            return Text("✓ ", style="green").append(f"{word} by {shorten(event.get('by', ''), 60)}", style="default")
         if kind == "pr_created":
             return self._row("✓", f"pull request: {shorten(event.get('pr_url', ''), 200)}", "green")
         return None
@@ -101,8 +119,10 @@ class Progress:
 
     def current(self) -> Text:
         """The live line: the stage, its elapsed time and the last thing that was said."""
-        words = STAGE_WORDS.get(self._stage, self._stage or "starting")
-        line = Text(f"{words}  ", style="bold").append(seconds(self._clock() - self._since), style="cyan")
+        words = "going on" if self._decided else STAGE_WORDS.get(self._stage, clean(self._stage, lines=False) or "starting")
+        line = Text(f"{words}  ", style="bold", no_wrap=True, overflow="ellipsis").append(
+            seconds(self._clock() - self._since), style="cyan"
+        )
         return line.append(f"  {self._detail}", style="dim") if self._detail else line
 
 

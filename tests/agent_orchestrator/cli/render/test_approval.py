@@ -31,8 +31,8 @@ DIFF: Json = {
 }
 
 
-def shown(value: RenderableType) -> str:
-    console = Console(file=StringIO(), width=100, markup=False, highlight=False, emoji=False)
+def shown(value: RenderableType, width: int = 100) -> str:
+    console = Console(file=StringIO(), width=width, markup=False, highlight=False, emoji=False)
     console.print(value)
     file = console.file
     assert isinstance(file, StringIO)
@@ -44,6 +44,32 @@ def test_a_plan_is_numbered_steps_with_files_and_risk() -> None:
     for part in ("1. Rename a to b", "x.py", "2. Check", "risk: high (many files)", "approvers: dba", "[red]"):
         assert part in text
     assert "\x1b" not in text
+
+
+SINGLE: Json = {
+    "gate": "plan",
+    "title": "Go ahead with this plan? Rename `a` to `b` in 2 files.",
+    "subject": {
+        "summary": "Rename `a` to `b` in 2 files.",
+        "steps": [{"title": "Rename `a` to `b`", "detail": "3 occurrences.", "files": ["x.py"]}],
+        "acceptance_criteria": ["Nothing of `a` is left.", "Every file compiles."],
+        "tests": ["The repository's own."],
+    },
+}
+
+
+def test_a_plan_says_its_sentence_once() -> None:
+    text = shown(approval_panel(SINGLE))
+    assert text.count("Rename `a`") == 1
+    assert "1. 3 occurrences." in text
+    for part in ("accepted when:", "- Nothing of `a` is left.", "- Every file compiles.", "tests: The repository's own."):
+        assert part in text
+    assert ".;" not in text
+
+
+def test_long_lines_go_on_below_their_own_beginning() -> None:
+    raw = shown(approval_panel(SINGLE), width=24).split("\n")
+    assert raw[[line.strip("│ ") for line in raw].index("- Nothing of `a`") + 1].startswith("│     is left.")
 
 
 def test_a_diff_has_the_evidence_beside_it() -> None:
@@ -61,6 +87,11 @@ def test_a_diff_is_coloured_by_line() -> None:
         "cyan",
         "default",
     ]
+
+
+def test_blob_ids_are_as_short_as_git_shows_them() -> None:
+    lines = colour_diff([f"index {'a' * 40}..{'b' * 40} 100644", f"index {'0' * 40}..{'c' * 40}", f"+index {'a' * 40}..{'b' * 40}"])
+    assert [line.plain for line in lines] == ["index aaaaaaa..bbbbbbb 100644", "index 0000000..ccccccc", f"+index {'a' * 40}..{'b' * 40}"]
 
 
 def test_a_report_says_where_to_look_or_what_next() -> None:

@@ -31,7 +31,7 @@ EVENTS: list[Json] = [
 
 def test_plain_lines_name_each_stage_and_what_came_of_it() -> None:
     text = run(EVENTS)
-    for part in ("[planning] planning", "plan: Rename a", "[coding]", "2 files changed, +3 -3", "tests: passed  (7 passed"):
+    for part in ("[planning] planning", "plan: Rename a", "[coding]", "2 files changed, +3 -3", "tests: passed (7 passed"):
         assert part in text
     assert "reading" not in text
     assert "\x1b" not in text
@@ -46,3 +46,25 @@ def test_a_terminal_gets_a_live_line_with_elapsed_time() -> None:
     text = run(EVENTS[:1], terminal=True)
     assert "planning" in text
     assert " s" in text
+
+
+def test_a_plan_that_is_asked_about_is_not_told_twice() -> None:
+    asked = run([*EVENTS[:2], {"seq": 3, "type": "approval_required", "stage": "review", "approval": {}}])
+    assert "planned" in asked
+    assert "Rename a" not in asked
+
+
+def test_a_decision_made_here_is_told_once() -> None:
+    out = StringIO()
+    progress = Progress(Console(file=out, width=120, markup=False, highlight=False))
+    progress.decided("appr_1", "approved by --yes (risk low)")
+    for number, by in ((1, "local"), (2, "anna")):
+        progress.event({"type": "approval_decided", "stage": "review", "approval_id": f"appr_{number}", "decision": "approve", "by": by})
+    assert out.getvalue().splitlines() == ["✓ approved by --yes (risk low)", "✓ approved by anna"]
+
+
+def test_the_live_line_is_one_line_however_narrow_the_terminal() -> None:
+    console = Console(file=StringIO(), width=30, force_terminal=True)
+    progress = Progress(console)
+    progress.event({"type": "log", "stage": "coding", "message": "a long line " * 9})
+    assert len(console.render_lines(progress._line())) == 1
