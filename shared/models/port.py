@@ -21,9 +21,10 @@ class Usage:
 
 
 class ModelError(TaskFailedError):
-    """A provider refused or failed for good. The code says how: `model_key_rejected`, `model_unknown`, `model_quota`,
+    """A provider refused, or failed for good. The code says how.
 
-    `model_context_too_long`, `model_request_rejected`, `model_unavailable`, `model_silent`, `model_stream_cut`.
+    `model_key_rejected`, `model_unknown`, `model_quota`, `model_context_too_long`, `model_request_rejected`, `model_rate_limited`,
+    `model_unavailable`, `model_silent`.
     """
 
     code = "model_unavailable"
@@ -54,5 +55,5 @@ class ModelPort(Protocol):
     def bind(self, spend: Spend) -> BaseChatModel:
         """A langchain chat model. Retries with jitter, falls back to other models, ends a silent stream, and asks `spend` each time.
 
-        Its errors are `ModelError` and `BudgetReached`; it supports `bind_tools`, `ainvoke` and `astream`, and only those: no synchronous calls.
+        Its errors are `ModelError` and `BudgetReached`. It supports `bind_tools`, `ainvoke` and `astream`, and no synchronous call.
         """
