@@ -21,6 +21,7 @@ from shared.forge.local import LocalForge
 from shared.forge.port import Forge
 from shared.intent.port import Recogniser
 from shared.intent.rules import RulesRecogniser
+from shared.models.port import ModelPort
 from shared.ratelimits.memory import NoLimit
 from shared.ratelimits.port import RateLimiter
 from shared.ratelimits.registry import build_limiter
@@ -57,6 +58,8 @@ class Resources:
     worker: JobWorker | None = None
     redis: RedisServer | None = None
     limiter: RateLimiter = field(default_factory=NoLimit)
+    models: ModelPort | None = None
+    """The model of the settings; None: recipes only."""
     _provider: SandboxProvider | None = None
     _choosing: asyncio.Lock = field(default_factory=asyncio.Lock)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from shared.forge.port import Diff, Forge
+from shared.models.port import ModelPort, Spend
 from shared.recipes.port import RecipeBook, RecipeWorkspace
 from shared.recipes.repository_config import RepositoryConfig
 from shared.sandbox.port import Sandbox
@@ -87,6 +88,13 @@ class PullRequests(Protocol):
         """The URL of the pull request."""
 
 
+class Remarks(Protocol):
+    """What people told the task while it ran."""
+
+    async def all(self) -> list[str]:
+        """Every remark so far, oldest first."""
+
+
 @dataclass(frozen=True)
 class TaskContext:
     task: Task
@@ -101,5 +109,10 @@ class TaskContext:
     """The workflow's limits: `test_timeout_s`, `setup_timeout_s`, `repairs`."""
     environments: Path
     """Root folder of cached dependency environments, shared by all tasks."""
-    model: str
-    """The model in use as `provider:name`, or `none`."""
+    isolated: bool
+    """False in the plain-process sandbox: a model runs no commands there, and a diff is approved before its tests run."""
+    models: ModelPort | None = None
+    """The task's model; None: recipes only."""
+    spend: Spend | None = None
+    """The task's budget; given whenever `models` is."""
+    remarks: Remarks | None = None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from agent_orchestrator.runtime.forge import FencedForge
 from agent_orchestrator.runtime.journal import FencedEffects, FencedJournal
 from agent_orchestrator.runtime.lease import Lease
+from agent_orchestrator.runtime.remarks import TaskRemarks
 from agent_orchestrator.runtime.workspaces import TaskWorkspaces
 from agent_orchestrator.supervisor.context import SupervisorContext
 from agent_orchestrator.supervisor.gates import GateKeeper
@@ -69,7 +70,8 @@ async def build_context(resources: Resources, lease: Lease, task: Task) -> Super
         pull_requests=LocalPullRequests(lease, resources.settings.base_url, task.id),
         limits=workflow.limits.model_dump(),
         environments=resources.settings.data_dir / "environments",
-        model=resources.settings.model,
+        models=resources.models,
+        remarks=TaskRemarks(resources.database, task.id),
         workflow=workflow,
         gates=GateKeeper(lease, resources.policy, resources.settings.approval_ttl, journal.pause),
         isolated=provider.isolated,

@@ -9,9 +9,7 @@ from agents.context import TaskContext
 from workflows.loader import Workflow
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SupervisorContext(TaskContext):
     workflow: Workflow
     gates: GateKeeper
-    isolated: bool
-    """False in the plain-process sandbox, where a diff is approved before its tests run."""

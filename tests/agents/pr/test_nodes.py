@@ -71,7 +71,7 @@ async def made(tmp_path: Path) -> tuple[TaskContext, PrState, Records]:
         recipes=unused,
         workspaces=unused,
         environments=unused,
-        model=unused,
+        isolated=True,
         forge=forge,
         journal=handles,
         effects=handles,

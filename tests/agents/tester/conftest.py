@@ -161,7 +161,7 @@ class Bench:
             pull_requests=unused,
             limits=self.limits,
             environments=self.environments,
-            model="none",
+            isolated=True,
         )
 
 
