@@ -10,12 +10,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 
 from shared.errors import SettingsError
+from shared.models.names import NONE, parse_model, require
 
 PREFIX = "PERSEVERE_"
-WELL_KNOWN = {"DATABASE_URL": "database_url", "REDIS_URL": "redis_url", "CHAT_SESSION_TTL": "chat_session_ttl"}
+WELL_KNOWN = {
+    "DATABASE_URL": "database_url",
+    "REDIS_URL": "redis_url",
+    "CHAT_SESSION_TTL": "chat_session_ttl",
+    "OPENAI_API_KEY": "openai_api_key",
+    "OPENAI_BASE_URL": "openai_base_url",
+    "ANTHROPIC_API_KEY": "anthropic_api_key",
+    "ANTHROPIC_BASE_URL": "anthropic_base_url",
+    "GOOGLE_API_KEY": "google_api_key",
+    "GOOGLE_GEMINI_BASE_URL": "google_base_url",
+}
 INTERNAL = frozenset({"PERSEVERE_URL"})
 """Variables with our prefix that the command line reads itself."""
 
@@ -38,7 +49,22 @@ class Settings(BaseModel):
     requests_per_minute: int = Field(default=0, ge=0)
     """Chat turns and new tasks of one user in a minute; 0: no limit."""
     sandbox: Literal["auto", "bubblewrap", "landlock", "process"] = "auto"
-    model: str = "none"
+    model: str = NONE
+    """`provider:name`, or `none`: recipes only."""
+    model_fallbacks: tuple[str, ...] = ()
+    """Models that answer, in this order, when the chosen one cannot."""
+    model_silence_s: float = Field(default=300, gt=0, le=3600)
+    """Seconds until an answer that does not begin, or does not go on, is given up."""
+    model_patience_s: float = Field(default=120, ge=0, le=3600)
+    """Seconds a provider that is down or busy is tried again; a quarter of it where a fallback follows."""
+    model_prices: Path | None = None
+    """Prices that win over `config/models.yaml`."""
+    openai_api_key: SecretStr | None = None
+    openai_base_url: str | None = None
+    anthropic_api_key: SecretStr | None = None
+    anthropic_base_url: str | None = None
+    google_api_key: SecretStr | None = None
+    google_base_url: str | None = None
     worker_concurrency: int = Field(default=4, ge=1, le=100)
     worker_runs_per_user: int = Field(default=0, ge=0)
     """Runs of one user at once, over all workers; more wait. 0: no limit."""
@@ -50,12 +76,10 @@ class Settings(BaseModel):
     approval_ttl: int = Field(default=7 * 24 * 3600, ge=60)
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
 
-    @field_validator("model")
+    @field_validator("model_fallbacks", mode="before")
     @classmethod
-    def _model_has_a_provider(cls, value: str) -> str:
-        if value != "none":
-            raise ValueError("this version runs without a model: only 'none' is possible")
-        return value
+    def _fallbacks_are_a_list(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
     @field_validator("database_url")
     @classmethod
@@ -77,6 +101,18 @@ class Settings(BaseModel):
         if value == "redis" and not info.data.get("redis_url"):
             raise ValueError("redis needs REDIS_URL")
         return value
+
+    @model_validator(mode="after")
+    def _models_can_be_used(self) -> Settings:
+        """A wrong model stops the start, not the first task. Addresses and keys of providers that no setting names are left alone."""
+        for field, setting in (("model", self.model), *(("model_fallbacks", one) for one in self.model_fallbacks)):
+            if setting == NONE and field == "model":
+                continue
+            try:
+                require(parse_model(setting), self)
+            except SettingsError as error:
+                raise SettingsError(f"{variable_name(field)}: {error.message}", error.next_step) from None
+        return self
 
     @property
     def base_url(self) -> str:

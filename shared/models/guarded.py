@@ -1,0 +1,240 @@
+"""A chat model that keeps to its budget, tries again with patience, falls back to other models and waits for no silent stream."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import RunnableBinding
+from pydantic import Field
+
+from shared.models.failures import CutStreamError, Failure, SilentStreamError, failure_of
+from shared.models.names import PROVIDERS, ModelName
+from shared.models.port import ModelError, Spend, Usage
+from shared.models.prices import Price, Tokens
+
+log = logging.getLogger(__name__)
+
+_NOT_FOR_CLIENTS = ("ls_structured_output_format", "structured_output_format")
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Seconds. `silence_s`: until a stream that says nothing is ended. `total_s`: how long one that is down or busy is tried again."""
+
+    silence_s: float = 300
+    total_s: float = 120
+    first_wait_s: float = 1
+    longest_wait_s: float = 30
+
+    def wait(self, attempt: int, asked: float | None) -> float:
+        """Before the next attempt: what was asked for and a little more, else growing; with jitter, so that not all come at once."""
+        if asked is not None:
+            return asked + random.uniform(0, min(1.0, self.first_wait_s))
+        longest = min(self.longest_wait_s, self.first_wait_s * 2.0 ** min(attempt, 20))
+        return float(random.uniform(longest / 2, longest))
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One model that may answer. `open` makes its client, once; `secrets` are struck from what it says."""
+
+    name: ModelName
+    open: Callable[[], BaseChatModel]
+    price: Price | None
+    secrets: tuple[str, ...] = ()
+
+
+class GuardedChatModel(BaseChatModel):
+    """Answers come from the first candidate that gives one. `tools` are bound for each as its provider wants them."""
+
+    candidates: Any = Field(exclude=True, repr=False)
+    spend: Any = Field(exclude=True, repr=False)
+    patience: Any = Field(default_factory=Patience, exclude=True, repr=False)
+    tools: Any = Field(default=None, exclude=True, repr=False)
+    options: dict[str, Any] = Field(default_factory=dict, exclude=True, repr=False)
+
+    @property
+    def _llm_type(self) -> str:
+        return "persevere"
+
+    def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Any:
+        return self.model_copy(update={"tools": list(tools), "options": {**self.options, **kwargs}})
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        raise NotImplementedError("models are called with ainvoke or astream")
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        """Read as a stream all the same: silence is noticed, and a long answer outlives proxies. A broken answer is asked for again."""
+        chunks: list[AIMessageChunk] = []
+        async for candidate, chunk in self._answers(messages, stop, kwargs, restartable=True):
+            if chunk is None:
+                chunks.clear()
+            else:
+                assert isinstance(chunk.message, AIMessageChunk)
+                chunks.append(chunk.message)
+            name = candidate.name
+        message = _whole(chunks)
+        message.response_metadata.setdefault("model_provider", name.provider)
+        return ChatResult(generations=[ChatGeneration(message=message)])
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        """What was passed on cannot be taken back: an answer that breaks off later than its first chunk is an error."""
+        async for _, chunk in self._answers(messages, stop, kwargs, restartable=False):
+            if chunk is not None:
+                if run_manager is not None:
+                    await run_manager.on_llm_new_token(str(chunk.text), chunk=chunk)
+                yield chunk
+
+    async def _answers(
+        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any], *, restartable: bool
+    ) -> AsyncIterator[tuple[Candidate, ChatGenerationChunk | None]]:
+        """Chunks of the answer with who gives it; None: an attempt begins, forget what came before."""
+        candidates: tuple[Candidate, ...] = self.candidates
+        first: ModelError | None = None
+        for position, candidate in enumerate(candidates):
+            last = position == len(candidates) - 1
+            patience_s = self.patience.total_s if last else self.patience.total_s / 4
+            began, attempt = time.monotonic(), 0
+            while True:
+                given = False
+                yield candidate, None
+                try:
+                    async for chunk in self._attempt(candidate, messages, stop, kwargs):
+                        given = True
+                        yield candidate, chunk
+                    return
+                except Exception as exc:
+                    failure = None if isinstance(exc, ModelError) else failure_of(exc, candidate.name, candidate.secrets)
+                    if failure is None:
+                        raise
+                wait_s = self.patience.wait(attempt, failure.wait_s)
+                if given and not restartable:
+                    raise failure.error() from None
+                if not failure.again or time.monotonic() - began + wait_s > patience_s:
+                    break
+                log.info("%s: %s; trying again in %.1f s", candidate.name, failure.code, wait_s)
+                await asyncio.sleep(wait_s)
+                attempt += 1
+            first = first or failure.error()
+            if last or not failure.elsewhere:
+                raise _all_failed(first, failure, position) from None
+            log.warning("%s: %s; falling back to %s", candidate.name, failure.code, candidates[position + 1].name)
+
+    async def _attempt(
+        self, candidate: Candidate, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        """One call. What it used is told whether it ended well or not."""
+        spend: Spend = self.spend
+        await spend.before()
+        client, bound = self._client(candidate, kwargs)
+        tokens, ended = Tokens(), candidate.name.provider not in PROVIDERS
+        stream = client._astream(messages, stop=stop, **bound)
+        try:
+            async for chunk in _heard(stream, self.patience.silence_s):
+                tokens = _more(tokens, chunk.message)
+                ended = ended or _says_its_end(chunk)
+                yield chunk
+        finally:
+            await _close(stream)
+            if tokens.input or tokens.output:
+                cost = candidate.price.cost(tokens) if candidate.price is not None else None
+                await spend.after(str(candidate.name), Usage(tokens.input, tokens.output, cost))
+        if not ended:
+            raise CutStreamError
+
+    def _client(self, candidate: Candidate, kwargs: dict[str, Any]) -> tuple[BaseChatModel, dict[str, Any]]:
+        """The provider's model, with the tools in its own form."""
+        client = candidate.open()
+        options = {**self.options, **kwargs}
+        if self.tools is None:
+            return client, {key: value for key, value in options.items() if key not in _NOT_FOR_CLIENTS}
+        bound = client.bind_tools(self.tools, **{key: value for key, value in options.items() if key not in _NOT_FOR_CLIENTS})
+        if not isinstance(bound, RunnableBinding) or not isinstance(bound.bound, BaseChatModel):
+            raise TypeError(f"{type(client).__name__}.bind_tools gives no binding of a chat model")
+        return bound.bound, dict(bound.kwargs)
+
+
+async def _heard(stream: AsyncIterator[ChatGenerationChunk], silence_s: float) -> AsyncIterator[ChatGenerationChunk]:
+    """The chunks, each within its time. `SilentStreamError` says the seconds."""
+    while True:
+        try:
+            async with asyncio.timeout(silence_s):
+                chunk = await anext(stream)
+        except StopAsyncIteration:
+            return
+        except TimeoutError as exc:
+            raise SilentStreamError(f"{silence_s:g}") from exc
+        yield chunk
+
+
+async def _close(stream: AsyncIterator[ChatGenerationChunk]) -> None:
+    close = getattr(stream, "aclose", None)
+    if close is not None:
+        await close()
+
+
+def _whole(chunks: list[AIMessageChunk]) -> AIMessage:
+    """One message of its chunks, as a plain `AIMessage`."""
+    from langchain_core.messages import message_chunk_to_message
+
+    whole = chunks[0] if len(chunks) == 1 else chunks[0] + chunks[1:]
+    message = message_chunk_to_message(whole)
+    assert isinstance(message, AIMessage)
+    return message
+
+
+def _more(tokens: Tokens, message: BaseMessage) -> Tokens:
+    usage = getattr(message, "usage_metadata", None)
+    if not usage:
+        return tokens
+    details = usage.get("input_token_details") or {}
+    written = [count for key, count in details.items() if "creation" in key and isinstance(count, int)]
+    return Tokens(
+        tokens.input + usage.get("input_tokens", 0),
+        tokens.output + usage.get("output_tokens", 0),
+        tokens.cache_read + (details.get("cache_read") or 0),
+        tokens.cache_write + sum(written),
+    )
+
+
+def _says_its_end(chunk: ChatGenerationChunk) -> bool:
+    """Every provider names a reason when its answer is over; without one it broke off."""
+    said = {**(chunk.generation_info or {}), **chunk.message.response_metadata}
+    return any(said.get(key) for key in ("finish_reason", "stop_reason", "status"))
+
+
+def _all_failed(first: ModelError, last: Failure, position: int) -> ModelError:
+    """The chosen model's own error says what to do; that the others failed as well is added."""
+    if position == 0:
+        return first
+    others = "the fallback failed as well" if position == 1 else "all fallbacks failed as well"
+    code = first.code
+    return type(first)(f"{first.message[:-1]}, and {others}: {last.message}", first.next_step, code=code)
