@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 from shared.forge.port import Diff, Forge
 from shared.models.port import ModelPort, Spend
-from shared.models.port import ModelPort, Spend
 from shared.recipes.port import RecipeBook, RecipeWorkspace
 from shared.recipes.repository_config import RepositoryConfig
 from shared.sandbox.port import Sandbox

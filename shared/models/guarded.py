@@ -12,8 +12,9 @@ from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.language_models.chat_models import generate_from_stream
+from langchain_core.messages import BaseMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import RunnableBinding
 from pydantic import Field
 
@@ -87,17 +88,14 @@ class GuardedChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         """Read as a stream all the same: silence is noticed, and a long answer outlives proxies. A broken answer is asked for again."""
-        chunks: list[AIMessageChunk] = []
-        async for candidate, chunk in self._answers(messages, stop, kwargs, restartable=True):
+        chunks: list[ChatGenerationChunk] = []
+        async for chunk in self._answers(messages, stop, kwargs, restartable=True):
             if chunk is None:
                 chunks.clear()
-            else:
-                assert isinstance(chunk.message, AIMessageChunk)
-                chunks.append(chunk.message)
-            name = candidate.name
-        message = _whole(chunks)
-        message.response_metadata.setdefault("model_provider", name.provider)
-        return ChatResult(generations=[ChatGeneration(message=message)])
+                continue
+            chunk.message.response_metadata = {**(chunk.generation_info or {}), **chunk.message.response_metadata}
+            chunks.append(chunk)
+        return generate_from_stream(iter(chunks))
 
     async def _astream(
         self,
@@ -107,7 +105,7 @@ class GuardedChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         """What was passed on cannot be taken back: an answer that breaks off later than its first chunk is an error."""
-        async for _, chunk in self._answers(messages, stop, kwargs, restartable=False):
+        async for chunk in self._answers(messages, stop, kwargs, restartable=False):
             if chunk is not None:
                 if run_manager is not None:
                     await run_manager.on_llm_new_token(str(chunk.text), chunk=chunk)
@@ -115,8 +113,8 @@ class GuardedChatModel(BaseChatModel):
 
     async def _answers(
         self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any], *, restartable: bool
-    ) -> AsyncIterator[tuple[Candidate, ChatGenerationChunk | None]]:
-        """Chunks of the answer with who gives it; None: an attempt begins, forget what came before."""
+    ) -> AsyncIterator[ChatGenerationChunk | None]:
+        """Chunks of the answer; None: an attempt begins, forget what came before."""
         candidates: tuple[Candidate, ...] = self.candidates
         first: ModelError | None = None
         for position, candidate in enumerate(candidates):
@@ -125,11 +123,11 @@ class GuardedChatModel(BaseChatModel):
             began, attempt = time.monotonic(), 0
             while True:
                 given = False
-                yield candidate, None
+                yield None
                 try:
                     async for chunk in self._attempt(candidate, messages, stop, kwargs):
                         given = True
-                        yield candidate, chunk
+                        yield chunk
                     return
                 except Exception as exc:
                     failure = None if isinstance(exc, ModelError) else failure_of(exc, candidate.name, candidate.secrets)
@@ -199,16 +197,6 @@ async def _close(stream: AsyncIterator[ChatGenerationChunk]) -> None:
     close = getattr(stream, "aclose", None)
     if close is not None:
         await close()
-
-
-def _whole(chunks: list[AIMessageChunk]) -> AIMessage:
-    """One message of its chunks, as a plain `AIMessage`."""
-    from langchain_core.messages import message_chunk_to_message
-
-    whole = chunks[0] if len(chunks) == 1 else chunks[0] + chunks[1:]
-    message = message_chunk_to_message(whole)
-    assert isinstance(message, AIMessage)
-    return message
 
 
 def _more(tokens: Tokens, message: BaseMessage) -> Tokens:
