@@ -16,7 +16,7 @@ from agents.tester.graph import build_tester_graph
 
 
 def build_supervisor_graph() -> StateGraph[SupervisorState, SupervisorContext, SupervisorState, SupervisorState]:
-    """prepare -> planner -> [plan gate] -> coder -> tester -> [diff gate] -> [pr gate] -> pr -> report."""
+    """prepare -> planner -> [plan gate] -> coder -> tester -> (red: coder again, bounded) -> [diff gate] -> [pr gate] -> pr -> report."""
     graph = StateGraph(SupervisorState, context_schema=SupervisorContext)
     add: Any = graph.add_node
     add("prepare", nodes.prepare)
@@ -43,12 +43,12 @@ def _connect(graph: Any) -> None:
     graph.add_conditional_edges("planner", routes.after_planner, ["plan_gate", "coder", "report"])
     graph.add_conditional_edges("plan_gate", routes.gate_is_open, {"wait": "plan_decision", "pass": "coder"})
     graph.add_conditional_edges("plan_decision", routes.after_plan_decision, ["coder", "edit", "planner", "plan_gate", "report"])
-    graph.add_conditional_edges("coder", routes.after_coder, ["tester", "diff_gate", "pr_gate", "report"])
-    graph.add_conditional_edges("tester", routes.after_tester, ["red_gate", "diff_gate", "pr_gate", "report"])
+    graph.add_conditional_edges("coder", routes.after_coder, ["plan_gate", "tester", "red_gate", "diff_gate", "pr_gate", "report"])
+    graph.add_conditional_edges("tester", routes.after_tester, ["coder", "red_gate", "diff_gate", "pr_gate", "report"])
     graph.add_edge("red_gate", "diff_decision")
     graph.add_conditional_edges("diff_gate", routes.gate_is_open, {"wait": "diff_decision", "pass": "pr_gate"})
     graph.add_conditional_edges(
-        "diff_decision", routes.after_diff_decision, ["tester", "edit", "planner", "red_gate", "diff_gate", "pr_gate", "report"]
+        "diff_decision", routes.after_diff_decision, ["tester", "edit", "planner", "coder", "red_gate", "diff_gate", "pr_gate", "report"]
     )
     graph.add_conditional_edges("edit", routes.after_edit, ["plan_gate", "diff_gate", "tester"])
     graph.add_conditional_edges("pr_gate", routes.gate_is_open, {"wait": "pr_decision", "pass": "pr"})

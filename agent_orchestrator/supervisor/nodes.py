@@ -32,17 +32,38 @@ async def plan_gate(state: SupervisorState, runtime: Runtime[SupervisorContext])
     _refuse_rejected(state, digest, "plan")
     gate = Gate.COMMAND if is_command(state) else Gate.PLAN
     revisions = _next_revision(state, gate)
+    widened = state.get("widened")
+    risk = _plan_risk(state, runtime.context)
     opened = await runtime.context.gates.pass_or_ask(
         gate,
         revision=revisions[gate.value],
-        title=f"{'Run this command' if gate is Gate.COMMAND else 'Go ahead with this plan'}? {plan['summary']}",
+        title=_wider_title(widened) if widened else _plan_title(plan, gate),
         subject=plan,
         content_sha256=digest,
-        risk=Risk.model_validate(state["risk"]),
+        risk=risk,
         approvers=[],
         status=TaskStatus.PLAN_REVIEW,
+        always=bool(widened or plan.get("open_questions")),
     )
-    return {"gate": opened, "revisions": revisions, "approved_plan_sha256": None}
+    return {"gate": opened, "revisions": revisions, "approved_plan_sha256": None, "widened": None, "risk": risk.model_dump(mode="json")}
+
+
+def _plan_title(plan: Json, gate: Gate) -> str:
+    return f"{'Run this command' if gate is Gate.COMMAND else 'Go ahead with this plan'}? {plan['summary']}"
+
+
+def _wider_title(widened: Json) -> str:
+    files = ", ".join(widened["files"][:5]) + (", ..." if len(widened["files"]) > 5 else "")
+    return f"The work needs more than the approved plan has: {files}. Go on? {widened['reason'][:300]}"
+
+
+def _plan_risk(state: SupervisorState, context: SupervisorContext) -> Risk:
+    """That of the plan; of what it is to be widened by too."""
+    base = Risk.model_validate(state["risk"])
+    if not (widened := state.get("widened")):
+        return base
+    wider = base.model_copy(update={"reasons": [f"leaves the approved plan: {', '.join(widened['files'][:10])}", *base.reasons]})
+    return assess_diff(wider, list(widened["files"]), lines=0, rules=_path_rules(context))[0]
 
 
 async def plan_decision(state: SupervisorState) -> SupervisorState:
@@ -206,9 +227,13 @@ def _diff_risk(state: SupervisorState, context: SupervisorContext, raised: Risk 
     weakened = state.get("test_notes") or []
     if weakened and base.level.rank < RiskLevel.HIGH.rank:
         base = Risk(level=RiskLevel.HIGH, score=0.8, reasons=[*weakened, *base.reasons])
-    rules = [PathRule(name=rule.name, paths=rule.paths, risk=rule.risk, approvers=rule.approvers) for rule in context.config.approvals]
+    rules = _path_rules(context)
     lines = int(stats.get("insertions", 0)) + int(stats.get("deletions", 0))
     return assess_diff(base, list(stats.get("paths", [])), lines=lines, rules=rules)
+
+
+def _path_rules(context: SupervisorContext) -> list[PathRule]:
+    return [PathRule(name=rule.name, paths=rule.paths, risk=rule.risk, approvers=rule.approvers) for rule in context.config.approvals]
 
 
 async def _diff_subject(state: SupervisorState, context: SupervisorContext) -> Json:

@@ -6,6 +6,7 @@ from langgraph.runtime import Runtime
 
 from agent_orchestrator.supervisor.context import SupervisorContext
 from agent_orchestrator.supervisor.state import SupervisorState
+from shared.types import Gate
 from workflows.loader import Workflow
 
 COMMAND_RECIPE = "run_command"
@@ -38,10 +39,14 @@ def after_plan_decision(state: SupervisorState) -> str:
 
 def after_coder(state: SupervisorState, runtime: Runtime[SupervisorContext]) -> str:
     workflow = _workflow(runtime)
+    if state.get("widened"):
+        return "plan_gate"
     if state.get("patch_sha256") is None:
         return "tester" if runs_tests_only(state) and "tester" in workflow.stages else "report"
     if "pr" not in workflow.stages:
         return "report"
+    if is_by_model(state) and is_red(state):
+        return "red_gate"
     if "diff" in workflow.gates and _diff_first(runtime):
         return "diff_gate"
     return "tester" if "tester" in workflow.stages else _to_diff(runtime)
@@ -51,7 +56,7 @@ def after_tester(state: SupervisorState, runtime: Runtime[SupervisorContext]) ->
     if state.get("patch_sha256") is None:
         return "report"
     if is_red(state):
-        return "red_gate"
+        return "coder" if may_repair(state, _workflow(runtime)) else "red_gate"
     return "pr_gate" if _diff_first(runtime) and state.get("approved_sha256") else _to_diff(runtime)
 
 
@@ -63,7 +68,7 @@ def after_diff_decision(state: SupervisorState, runtime: Runtime[SupervisorConte
         case "edit":
             return "edit"
         case "respond":
-            return "planner"
+            return "coder" if is_by_model(state) else "planner"
         case "expired":
             return "red_gate" if is_red(state) else "diff_gate"
         case _:
@@ -88,10 +93,22 @@ def is_red(state: SupervisorState) -> bool:
     return bool(results.get("newly_failing")) or (results.get("verdict") == "failed" and not results.get("failing_before"))
 
 
+def may_repair(state: SupervisorState, workflow: Workflow) -> bool:
+    """Red tests go back to the model that made the change, so often as the workflow says; never what a person wrote themselves."""
+    decision = state.get("decision") or {}
+    edited = decision.get("decision") == "edit" and decision.get("gate") == Gate.DIFF.value
+    return is_by_model(state) and not edited and state.get("repairs", 0) < workflow.limits.repairs
+
+
 def needs_draft(state: SupervisorState) -> bool:
     """No proof that the change is right: no tests, tests that could not run, or red ones a person accepted."""
     results = state.get("test_results") or {}
     return is_red(state) or results.get("verdict") in (None, "none", "error", "timeout")
+
+
+def is_by_model(state: SupervisorState) -> bool:
+    """Whether a model made the plan; without one, a recipe is all there is."""
+    return bool(state.get("plan")) and _recipe(state) is None
 
 
 def is_command(state: SupervisorState) -> bool:

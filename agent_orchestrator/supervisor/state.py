@@ -26,6 +26,12 @@ class SupervisorState(TypedDict, total=False):
     branch: str | None
     head_commit: str | None
     pr_url: str | None
+    repairs: int
+    """How often red tests went back to the coder since a person was asked."""
+    widened: Json | None
+    """What a model asks to be added to the approved plan {files, reason}, or None."""
+    draft_sha256: str | None
+    """Of the coder's work so far, kept as `draft.patch` while a wider plan is decided on."""
     gate: Json | None
     """The open gate {approval_id, gate, content_sha256}, or None."""
     decision: Json | None

@@ -36,6 +36,27 @@ async def apply_recipe(state: CoderState, runtime: Runtime[TaskContext]) -> Code
     return await _keep(context, report, diff)
 
 
+async def work_by_model(state: CoderState, runtime: Runtime[TaskContext]) -> CoderState:
+    """A model makes the change. A kill makes it begin again: its workspace is gone, and nothing of it was told as a change."""
+    from agents.coder.by_model import work
+
+    _check_approved(state)
+    return await work(runtime.context, state)
+
+
+async def tell_change(state: CoderState, runtime: Runtime[TaskContext]) -> CoderState:
+    """A step of its own: however often the work began again, its change is told once."""
+    context = runtime.context
+    if state.get("answer"):
+        await context.journal.log(Stage.CODING, str(state["answer"])[:4000])
+    elif state.get("patch_sha256") is not None and not state.get("test_results"):
+        text = (await context.journal.load_artifact(PATCH)).decode("utf-8", "replace")
+        stats = state["diff_stats"]
+        event = ("diff_ready", {"diff_text": text[:EVENT_DIFF_LIMIT], "truncated": len(text) > EVENT_DIFF_LIMIT, "stats": stats})
+        await context.journal.update(Stage.CODING, diff_summary=stats, details="the model finished its change", events=[event])
+    return {}
+
+
 async def _keep(context: TaskContext, report: ApplyReport, diff: Diff) -> CoderState:
     for name, data in report.artifacts.items():
         await context.journal.save_artifact(name, data)

@@ -18,3 +18,13 @@ class CoderState(TypedDict, total=False):
     answer: str | None
     """A report, from recipes that answer instead of changing."""
     notes: list[str]
+    feedback: str | None
+    """A person's comment on the change before, or None."""
+    test_results: Json | None
+    """Of the change before: red ones are to be repaired."""
+    repairs: int
+    """How often red tests went back since a person was asked."""
+    widened: Json | None
+    """What the plan was widened by {files, reason}: a person is asked before the work goes on."""
+    draft_sha256: str | None
+    """SHA-256 of base commit, newline, `draft.patch`: the work so far while a wider plan is decided on."""

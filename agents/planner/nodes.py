@@ -18,7 +18,12 @@ _INSTEAD = re.compile(r"[\s,]*\binstead\b[\s.!]*$", re.IGNORECASE)
 async def plan_by_recipe(state: PlannerState, runtime: Runtime[TaskContext]) -> PlannerState:
     """Look at the base commit and answer a typed plan, or why nothing is to do."""
     context = runtime.context
-    name, slots = choose_recipe(context, state.get("feedback") or context.task.request.get("hint"))
+    try:
+        name, slots = choose_recipe(context, state.get("feedback") or context.task.request.get("hint"))
+    except TaskFailedError as error:
+        if context.models is None or error.code != "model_required":
+            raise
+        return {"by_model": True}
     await context.journal.update(Stage.PLANNING, TaskStatus.PLANNING, details=f"planning with the recipe {name}")
     recipe = context.recipes.get(name)
     async with context.workspaces.open("plan") as workspace:
@@ -27,9 +32,14 @@ async def plan_by_recipe(state: PlannerState, runtime: Runtime[TaskContext]) -> 
         await context.journal.log(Stage.PLANNING, outcome.reason)
         return {"plan": None, "nothing_to_do": outcome.reason}
     if isinstance(outcome, NotApplicable):
+        if context.models is not None and outcome.code == NotApplicable.code:
+            await context.journal.log(Stage.PLANNING, outcome.reason)
+            return {"by_model": True}
         raise TaskFailedError(outcome.reason, outcome.next_step, code=outcome.code)
     plan = outcome.plan.model_dump(mode="json")
     if state.get("feedback") and state.get("plan") and canonical_json(plan) == canonical_json(state["plan"]):
+        if context.models is not None:
+            return {"by_model": True}
         raise TaskFailedError(
             "The recipe makes the same plan again, so the comment cannot be followed without a model.",
             f"Send a new request, or set a model: {model_settings()}",
@@ -42,6 +52,23 @@ async def plan_by_recipe(state: PlannerState, runtime: Runtime[TaskContext]) -> 
         events=[("plan_ready", {"plan": plan, "content_sha256": sha256_hex(canonical_json(plan))})],
     )
     return {"plan": plan, "risk": outcome.risk.model_dump(mode="json"), "nothing_to_do": None}
+
+
+async def plan_by_model(state: PlannerState, runtime: Runtime[TaskContext]) -> PlannerState:
+    """No recipe fits: a model reads the repository and plans."""
+    from agents.planner.by_model import ask_for_plan
+
+    return await ask_for_plan(runtime.context, state)
+
+
+async def tell_plan(state: PlannerState, runtime: Runtime[TaskContext]) -> PlannerState:
+    """A step of its own: however often the model was asked because of a kill, its plan is told once."""
+    plan = state["plan"]
+    assert plan is not None
+    event = ("plan_ready", {"plan": plan, "content_sha256": sha256_hex(canonical_json(plan))})
+    await runtime.context.journal.update(Stage.PLANNING, plan=plan, details=f"planned: {plan['summary']}", events=[event])
+    # A new plan begins from the base commit.
+    return {"feedback": None, "patch_sha256": None, "draft_sha256": None, "test_results": None, "repairs": 0}
 
 
 def choose_recipe(context: TaskContext, feedback: str | None) -> tuple[str, Json]:

@@ -15,3 +15,9 @@ class PlannerState(TypedDict, total=False):
     risk: Json
     nothing_to_do: str | None
     """Why nothing has to be changed, or None."""
+    by_model: bool
+    """No recipe makes this plan, and there is a model."""
+    patch_sha256: str | None
+    draft_sha256: str | None
+    test_results: Json | None
+    repairs: int

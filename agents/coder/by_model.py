@@ -1,0 +1,152 @@
+"""Lets a model make the change of an approved plan, or answer the question of a plan without files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from langchain_core.messages import HumanMessage
+
+from agents.coder.commands import Commands, find_links, left_the_plan
+from agents.coder.editor import Editor
+from agents.coder.scope import PlanScope
+from agents.coder.starting import Start, find_start, why
+from agents.coder.state import CoderState
+from agents.context import OpenWorkspace, TaskContext
+from agents.loop.agent import LoopEnd, LoopLimits, run_loop, told
+from agents.loop.briefing import contributors_notes
+from agents.loop.prompts import load_prompt
+from agents.loop.reading import Reader
+from agents.loop.text import cut, one_line
+from shared.errors import TaskFailedError
+from shared.forge.port import Diff
+from shared.types import Json, Plan, PlanStep, Stage, TaskStatus, sha256_hex
+
+HERE = Path(__file__).parent
+PATCH = "change.patch"
+DRAFT = "draft.patch"
+REQUEST_LIMIT = 20_000
+LIMITS = LoopLimits(model_calls=80, tool_calls=200)
+_AFRESH: CoderState = {"feedback": None, "widened": None, "draft_sha256": None}
+
+
+async def work(context: TaskContext, state: CoderState) -> CoderState:
+    """One piece of work: from the base commit, from what was kept when the plan was too narrow, or from a change that was not good."""
+    assert context.models is not None
+    plan = Plan.model_validate(state["plan"])
+    start = await find_start(context, state, plan)
+    details = {"red": "repairing what the tests found", "answer": "answering"}.get(start.why, "working")
+    await context.journal.update(Stage.CODING, TaskStatus.CODING, details=f"{details} with {context.models.name}")
+    async with context.workspaces.open("code", start.patch) as workspace:
+        piece = await _open(context, workspace, plan)
+        end = await _run(context, state, piece, start)
+        diff = await workspace.diff()
+    if not piece.scope.files:
+        return await _answered(context, end, diff)
+    if outside := piece.scope.outside(diff.stats.get("paths", [])):
+        raise left_the_plan(outside)
+    if piece.editor.wanted is not None:
+        return await _widened(context, state, plan, piece.editor.wanted, diff)
+    return await _changed(context, state, start, end, diff)
+
+
+@dataclass(frozen=True)
+class _Piece:
+    reader: Reader
+    editor: Editor
+    commands: Commands
+    scope: PlanScope
+
+
+async def _open(context: TaskContext, workspace: OpenWorkspace, plan: Plan) -> _Piece:
+    scope = PlanScope(plan, tuple(context.config.never_touch), await find_links(workspace))
+    reader = Reader(workspace)
+    reader.made |= {path for path in scope.files if path not in scope.links and await workspace.exists(path)}
+    return _Piece(reader, Editor(workspace, reader, scope), Commands(context, workspace, scope), scope)
+
+
+async def _run(context: TaskContext, state: CoderState, piece: _Piece, start: Start) -> LoopEnd:
+    heard = await context.remarks.all() if context.remarks is not None else []
+    shown = _shown(piece.scope.plan)
+    tools = piece.reader.tools()
+    if piece.scope.files:
+        tools += piece.editor.tools() + (piece.commands.tools() if context.isolated else [])
+        runs = "run_command runs commands, also the tests; it has no network, and what it changes outside the plan is undone."
+        none = "You cannot run commands here; the tests are run when you are done."
+        files = ", ".join(sorted(piece.scope.files))
+        system = load_prompt(HERE, "system", plan=shown, files=files, commands=runs if context.isolated else none)
+    else:
+        system = load_prompt(HERE, "answer", plan=shown)
+    request = load_prompt(
+        HERE,
+        "work",
+        request=cut(context.task.prompt, REQUEST_LIMIT),
+        comments="\n".join(f"The person says: {text}" for text in _comments(context, state, heard)),
+        state=await why(context, state, start),
+        notes=await contributors_notes(piece.reader),
+    )
+
+    async def tell(calls: list[Json]) -> None:
+        await context.journal.log(Stage.CODING, "; ".join(told(call) for call in calls)[:1000])
+
+    return await run_loop(
+        context, tools=tools, system=system, messages=[HumanMessage(request)], on_calls=tell, heard=len(heard), limits=LIMITS
+    )
+
+
+def _comments(context: TaskContext, state: CoderState, heard: list[str]) -> list[str]:
+    words = (context.task.request.get("hint"), *heard, state.get("feedback"))
+    return list(dict.fromkeys(text for text in words if text))
+
+
+def _shown(plan: Plan) -> str:
+    lines = [plan.summary]
+    for step in plan.steps:
+        files = f" [{', '.join(step.files)}]" if step.files else ""
+        lines.append(f"{step.id}. {step.title}{files}" + (f"\n   {step.detail}" if step.detail else ""))
+    for name, items in (("Done when", plan.acceptance_criteria), ("Tests", plan.tests), ("Risks", plan.risks)):
+        lines += [f"{name}: {item}" for item in items]
+    return "\n".join(lines)
+
+
+async def _answered(context: TaskContext, end: LoopEnd, diff: Diff) -> CoderState:
+    if not diff.is_empty:
+        raise left_the_plan(list(diff.stats.get("paths", [])))
+    if not end.text:
+        raise TaskFailedError("The model gave no answer.", "Retry the task, or set another model.", code="model_unusable")
+    await context.journal.save_artifact("report.md", end.text.encode(), "text/markdown")
+    return {**_AFRESH, "patch_sha256": None, "answer": end.text, "notes": []}
+
+
+async def _widened(context: TaskContext, state: CoderState, plan: Plan, wanted: Json, diff: Diff) -> CoderState:
+    """The plan with what the model asks for besides, and the work so far; a person decides before it goes on."""
+    await context.journal.save_artifact(DRAFT, diff.patch, "text/x-diff")
+    step = PlanStep(id=str(len(plan.steps) + 1), title=one_line(wanted["reason"], 300), files=wanted["files"])
+    wider = plan.model_copy(update={"steps": [*plan.steps, step]})
+    return {
+        **_AFRESH,
+        "plan": wider.model_dump(mode="json"),
+        "widened": wanted,
+        "draft_sha256": sha256_hex(diff.base_commit.encode() + b"\n" + diff.patch),
+        "patch_sha256": None,
+        "test_results": None,
+    }
+
+
+async def _changed(context: TaskContext, state: CoderState, start: Start, end: LoopEnd, diff: Diff) -> CoderState:
+    if diff.is_empty:
+        said = f" It says: {one_line(end.text, 400)}" if end.text else ""
+        raise TaskFailedError(
+            f"The model changed nothing.{said}",
+            "Retry with a hint (`persevere tasks retry TASK --hint ...`).",
+            code="model_changed_nothing",
+        )
+    await context.journal.save_artifact(PATCH, diff.patch, "text/x-diff")
+    digest = sha256_hex(diff.base_commit.encode() + b"\n" + diff.patch)
+    repairs = {"red": state.get("repairs", 0) + 1}.get(start.why, 0)
+    update: CoderState = {**_AFRESH, "patch_sha256": digest, "diff_stats": diff.stats, "answer": None, "repairs": repairs}
+    update["notes"] = [f"What the model says about its change: {one_line(end.text, 1500)}"] if end.text else []
+    if start.why != "red" or digest != state.get("patch_sha256"):
+        # A repair that changed nothing leaves the red results: they are what a person is asked about next.
+        update["test_results"] = None
+    return update

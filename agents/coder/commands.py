@@ -1,0 +1,76 @@
+"""Commands a model runs in its sandbox. What one changes besides the plan's files is undone before anything else happens."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from agents.coder.scope import PlanScope
+from agents.context import OpenWorkspace, TaskContext
+from agents.loop.text import cut, one_line
+from shared.errors import InvalidRequestError, TaskFailedError
+
+if TYPE_CHECKING:
+    from langchain_core.tools import BaseTool
+
+OUTPUT = 12_000
+TIMEOUT_S = 120.0
+LONGEST_S = 600.0
+
+
+class Commands:
+    def __init__(self, context: TaskContext, workspace: OpenWorkspace, scope: PlanScope) -> None:
+        self._context, self._workspace, self._scope = context, workspace, scope
+        self._lock = asyncio.Lock()
+
+    async def run_command(self, command: str, timeout_s: float = TIMEOUT_S) -> str:
+        """Run a shell command in the repository's root, without a network. Its output is cut when it is long."""
+        if not command.strip():
+            raise InvalidRequestError("The command is empty.")
+        async with self._lock:
+            ran = await self._workspace.run(["sh", "-c", command], timeout_s=max(1.0, min(timeout_s, LONGEST_S)))
+            undone = await self.undo_outside()
+        ended = f"stopped ({ran.stopped_by})" if ran.stopped_by else f"exit code {ran.exit_code}"
+        parts = [f"{ended}, {ran.duration_s:.1f} s"]
+        for name, text in (("stdout", ran.stdout), ("stderr", ran.stderr)):
+            if text.strip():
+                parts.append(f"{name}:\n{cut(text, OUTPUT if name == 'stdout' else OUTPUT // 3)}")
+        if undone:
+            parts.append(f"The command changed files that are not in the plan; that was undone: {one_line(', '.join(undone), 600)}")
+        return "\n".join(parts)
+
+    async def undo_outside(self) -> list[str]:
+        """The paths that were changed and are not in the plan, as they were again. TaskFailedError when one cannot be brought back."""
+        outside = self._scope.outside((await self._workspace.diff()).stats.get("paths", []))
+        if not outside:
+            return []
+        task = self._context.task
+        assert task.base_commit is not None
+        for path in outside:
+            await self._workspace.run(["rm", "-rf", "--", f"./{path}"], timeout_s=60)
+            before = await self._context.forge.read_file(task.repo, task.base_commit, path)
+            if before is not None:
+                await self._workspace.write(path, before)
+        left = self._scope.outside((await self._workspace.diff()).stats.get("paths", []))
+        if left:
+            raise left_the_plan(left)
+        return outside
+
+    def tools(self) -> list[BaseTool]:
+        from langchain_core.tools import StructuredTool
+
+        return [StructuredTool.from_function(coroutine=self.run_command)]
+
+
+async def find_links(workspace: OpenWorkspace) -> frozenset[str]:
+    """The workspace's symbolic links."""
+    ran = await workspace.run(["find", ".", "-type", "l", "-print0"], timeout_s=60)
+    return frozenset(path.removeprefix("./") for path in ran.stdout.split("\0") if path)
+
+
+def left_the_plan(paths: list[str]) -> TaskFailedError:
+    return TaskFailedError(
+        f"The change leaves the approved plan: {one_line(', '.join(paths), 300)}.",
+        "Retry the task, or ask for a plan that names these files.",
+        code="left_the_plan",
+    )

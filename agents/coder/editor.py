@@ -1,0 +1,152 @@
+"""The edit tools: each checks the plan first, changes the file or nothing, and says what it did."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from agents.coder import patches
+from agents.coder.near import near_misses
+from agents.coder.scope import PlanScope
+from agents.context import OpenWorkspace
+from agents.loop.paths import clean
+from agents.loop.reading import Reader
+from shared.errors import InvalidRequestError, NotFoundError
+from shared.types import Json
+
+if TYPE_CHECKING:
+    from langchain_core.tools import BaseTool
+
+FILE_CHARACTERS = 400_000
+
+
+class Editor:
+    """Changes one open workspace within a plan. `wanted` is what the model asked to be added to the plan: {files, reason}, or None."""
+
+    def __init__(self, workspace: OpenWorkspace, reader: Reader, scope: PlanScope) -> None:
+        self._workspace, self._reader, self._scope = workspace, reader, scope
+        self._lock = asyncio.Lock()
+        self.wanted: Json | None = None
+
+    async def edit_file(self, path: str, old: str, new: str, every: bool = False) -> str:
+        """Replace the exact text `old` by `new` in a file. `old` must be there once (or give `every`): include lines around it."""
+        async with self._lock:
+            name = self._scope.writable(path)
+            text = await self._reader.text(name)
+            old, new = _as_in(text, old), _as_in(text, new)
+            if not old:
+                raise InvalidRequestError("`old` is empty.", "Use create_file to make a file.")
+            if old == new:
+                raise InvalidRequestError("`old` and `new` are the same, so nothing would change.")
+            count = text.count(old)
+            if count == 0:
+                near = near_misses(text, old)
+                raise InvalidRequestError(
+                    f"`old` is not in {name}; nothing was changed. {near}".rstrip(), "Read the file and copy the text exactly."
+                )
+            if count > 1 and not every:
+                lines = ", ".join(str(number) for number in _lines_of(text, old)[:20])
+                raise InvalidRequestError(
+                    f"`old` is in {name} {count} times (lines {lines}); nothing was changed.",
+                    "Include more lines around it, or give every=true.",
+                )
+            await self._write(name, text, text.replace(old, new))
+            return f"Changed {name} in {count} place{'' if count == 1 else 's'}, first at line {_lines_of(text, old)[0]}."
+
+    async def create_file(self, path: str, content: str, overwrite: bool = False) -> str:
+        """Make a new file with this content. A file that is there already is only replaced with `overwrite`."""
+        async with self._lock:
+            name = self._scope.writable(path)
+            before = await self._text_or_none(name)
+            if before is not None and not overwrite:
+                raise InvalidRequestError(f"{name} exists; nothing was changed.", "Use edit_file, or give overwrite=true.")
+            await self._write(name, before or "", content)
+            return f"{'Replaced' if before is not None else 'Made'} {name} with {len(content.splitlines())} lines."
+
+    async def delete_file(self, path: str) -> str:
+        """Remove a file that the plan says to remove."""
+        async with self._lock:
+            name = self._scope.writable(path)
+            await self._reader.text(name)
+            await self._remove(name)
+            return f"Removed {name}."
+
+    async def apply_patch(self, patch: str) -> str:
+        """Apply a unified diff (`--- a/path`, `+++ b/path`, `@@` hunks) to one or more files: all of it or nothing."""
+        async with self._lock:
+            changes: dict[str, tuple[str, str | None]] = {}
+            for file in patches.parse(patch):
+                if file.old is not None and file.new is not None and file.old != file.new:
+                    raise InvalidRequestError("A patch may not rename a file.", "Make the new file and remove the old one.")
+                name = self._scope.writable(file.new or file.old or "")
+                text = await self._text_or_none(name)
+                if name in changes:
+                    text = changes[name][1]
+                if (text is None) is not (file.old is None):
+                    raise InvalidRequestError(f"{name} {'exists already' if text is not None else 'does not exist'}; nothing was changed.")
+                after = patches.apply(text or "", file, name) if file.new is not None else None
+                changes[name] = (changes[name][0] if name in changes else text or "", after)
+            for name, (before, after) in changes.items():
+                if after is not None:
+                    self._check(name, before, after)
+            for name, (before, after) in changes.items():
+                await (self._remove(name) if after is None else self._write(name, before, after))
+            return f"Applied: {', '.join(changes)}."
+
+    async def widen_plan(self, files: list[str], reason: str) -> str:
+        """Ask for files that the plan does not name, or for a dependency. A person decides, so this ends your work for now."""
+        names = sorted({clean(path) for path in files})
+        if not names or not reason.strip():
+            raise InvalidRequestError("Name the files and say why.")
+        for name in names:
+            self._scope.touchable(name)
+        before = self.wanted or {"files": [], "reason": ""}
+        self.wanted = {
+            "files": sorted({*before["files"], *names}),
+            "reason": " ".join([*([before["reason"]] if before["reason"] else []), " ".join(reason.split())])[:1000],
+        }
+        return "A person will be asked. Stop here: what you have done is kept, and you go on when they have decided."
+
+    def tools(self) -> list[BaseTool]:
+        from langchain_core.tools import StructuredTool
+
+        calls = (self.edit_file, self.create_file, self.delete_file, self.apply_patch)
+        return [
+            *(StructuredTool.from_function(coroutine=call) for call in calls),
+            StructuredTool.from_function(coroutine=self.widen_plan, return_direct=True),
+        ]
+
+    async def _text_or_none(self, name: str) -> str | None:
+        try:
+            return await self._reader.text(name)
+        except NotFoundError:
+            return None
+
+    def _check(self, name: str, before: str, after: str) -> None:
+        if len(after) > FILE_CHARACTERS:
+            raise InvalidRequestError(f"{name} would have {len(after)} characters: too big.")
+        self._scope.check_dependencies(name, before, after)
+
+    async def _write(self, name: str, before: str, after: str) -> None:
+        self._check(name, before, after)
+        await self._workspace.write(name, after.encode())
+        self._reader.made.add(name)
+
+    async def _remove(self, name: str) -> None:
+        ran = await self._workspace.run(["rm", "-f", "--", f"./{name}"], timeout_s=20)
+        if not ran.ok:
+            raise InvalidRequestError(f"{name} could not be removed.")
+        self._reader.made.discard(name)
+
+
+def _as_in(text: str, part: str) -> str:
+    """With the file's own line ends: a model writes `\\n`."""
+    return part.replace("\r\n", "\n").replace("\n", "\r\n") if "\r\n" in text else part
+
+
+def _lines_of(text: str, part: str) -> list[int]:
+    found, at = [], text.find(part)
+    while at >= 0:
+        found.append(text.count("\n", 0, at) + 1)
+        at = text.find(part, at + len(part))
+    return found

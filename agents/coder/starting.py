@@ -1,0 +1,97 @@
+"""Where a piece of work begins, and what its maker is told about that."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from agents.coder.state import CoderState
+from agents.context import TaskContext
+from agents.loop.prompts import load_prompt
+from agents.loop.text import cut
+from shared.errors import NotFoundError, TaskFailedError
+from shared.types import Plan, TestResults, sha256_hex
+
+HERE = Path(__file__).parent
+OUTPUT = "test-output.txt"
+_OUTPUT_LIMIT = 8_000
+_FAILURES = 20
+
+
+@dataclass(frozen=True)
+class Start:
+    """`patch`: what the workspace begins with, besides the base commit."""
+
+    why: Literal["afresh", "answer", "wider", "red", "comment"]
+    patch: bytes = b""
+
+
+async def find_start(context: TaskContext, state: CoderState, plan: Plan) -> Start:
+    files = {path for step in plan.steps for path in step.files}
+    if not files:
+        return Start("answer")
+    if state.get("draft_sha256") is not None:
+        return Start("wider", await _load(context, state, "draft.patch", state["draft_sha256"]))
+    if state.get("patch_sha256") is None:
+        return Start("afresh")
+    patch = await _load(context, state, "change.patch", state["patch_sha256"])
+    return Start("comment" if state.get("feedback") or not state.get("test_results") else "red", patch)
+
+
+async def why(context: TaskContext, state: CoderState, start: Start) -> str:
+    """What the maker must know about the state of the checkout."""
+    match start.why:
+        case "wider":
+            return "A person approved the wider plan. What you did so far is in the checkout: go on."
+        case "comment":
+            said = "Your change so far is in the checkout. The person did not accept it as it is: do what they say, and keep what is right."
+            return f"{said}\n\n{await _red(context, state)}".strip()
+        case "red":
+            return await _red(context, state)
+        case _:
+            return ""
+
+
+async def _red(context: TaskContext, state: CoderState) -> str:
+    results = _results(state)
+    if results is None or not (results.newly_failing or results.verdict == "failed"):
+        return ""
+    return load_prompt(HERE, "red", failures=_failures(results), output=await _output(context, results))
+
+
+def _results(state: CoderState) -> TestResults | None:
+    raw = state.get("test_results")
+    return TestResults.model_validate(raw) if raw else None
+
+
+def _failures(results: TestResults) -> str:
+    messages = {failure.name: failure.message for failure in results.failures}
+    names = results.newly_failing or list(messages)
+    lines = [f"- {name}: {cut(messages.get(name, ''), 600)}" for name in names[:_FAILURES]]
+    return "\n".join(lines) or results.reason or "the test run failed"
+
+
+async def _output(context: TaskContext, results: TestResults) -> str:
+    """Around the first mention of each failing test, else the end."""
+    try:
+        text = (await context.journal.load_artifact(OUTPUT)).decode("utf-8", "replace")
+    except NotFoundError:
+        return "(none was kept)"
+    if len(text) <= _OUTPUT_LIMIT:
+        return text
+    parts, each = [], _OUTPUT_LIMIT // 2 // max(1, min(len(results.newly_failing), 4))
+    for name in results.newly_failing[:4]:
+        short = re.split(r"[:./\s]+", name.strip())[-1]
+        at = text.find(short)
+        if at >= 0:
+            parts.append(text[max(0, at - each // 4) : at + each * 3 // 4])
+    return "\n[...]\n".join([*parts, text[-_OUTPUT_LIMIT // 2 :]])
+
+
+async def _load(context: TaskContext, state: CoderState, name: str, digest: str | None) -> bytes:
+    patch = await context.journal.load_artifact(name)
+    if sha256_hex(state["base_commit"].encode() + b"\n" + patch) != digest:
+        raise TaskFailedError("The saved patch is not the one that was made.", "Retry the task.", code="patch_mismatch")
+    return patch
