@@ -22,6 +22,7 @@ from shared.forge.port import Forge
 from shared.intent.port import Recogniser
 from shared.intent.rules import RulesRecogniser
 from shared.models.port import ModelPort
+from shared.models.registry import choose_model
 from shared.ratelimits.memory import NoLimit
 from shared.ratelimits.port import RateLimiter
 from shared.ratelimits.registry import build_limiter
@@ -60,8 +61,17 @@ class Resources:
     limiter: RateLimiter = field(default_factory=NoLimit)
     models: ModelPort | None = None
     """The model of the settings; None: recipes only."""
+    _models: dict[str, ModelPort | None] = field(default_factory=dict)
     _provider: SandboxProvider | None = None
     _choosing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def model_for(self, name: str | None) -> ModelPort | None:
+        """The model a task names, else the one of the settings; None: recipes only. `SettingsError` says what it lacks."""
+        if name is None or name == self.settings.model:
+            return self.models
+        if name not in self._models:
+            self._models[name] = choose_model(name, self.settings)
+        return self._models[name]
 
     async def sandbox(self) -> SandboxProvider:
         """The sandbox of this machine, found out by running it, once. `SandboxError` says how to get one."""
@@ -98,6 +108,7 @@ async def open_resources(settings: Settings, *, worker: bool) -> AsyncIterator[R
             workflows=load_workflows(),
             redis=redis,
             limiter=build_limiter(settings.requests_per_minute, redis),
+            models=choose_model(settings.model, settings),
         )
         if worker:
             from agent_orchestrator.runtime.worker import open_run_worker

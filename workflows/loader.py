@@ -17,7 +17,10 @@ GateName = Literal["plan", "diff", "pr"]
 
 
 class WorkflowLimits(BaseModel):
-    """Times in seconds; `repairs`: how often red tests go back to the coder; `replans`: how often a rejection may be tried again."""
+    """Times in seconds; `repairs`: how often red tests go back to the coder; `replans`: how often a rejection may be tried again.
+
+    `cost_usd`, `tokens`, `steps` (calls of a model) and `time_s` (of work) are what a task may use before a person is asked for more.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -25,6 +28,10 @@ class WorkflowLimits(BaseModel):
     setup_timeout_s: float = Field(default=600, gt=0)
     repairs: int = Field(default=2, ge=0, le=10)
     replans: int = Field(default=3, ge=0, le=10)
+    cost_usd: float = Field(default=5, ge=0)
+    tokens: int = Field(default=5_000_000, ge=0)
+    steps: int = Field(default=300, ge=0)
+    time_s: float = Field(default=7200, gt=0)
 
 
 class Workflow(BaseModel):

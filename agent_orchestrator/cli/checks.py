@@ -48,7 +48,8 @@ async def all_checks() -> AsyncIterator[Check]:
     yield await _sandbox(settings)
     yield _workers(settings)
     yield Check("forge", True, "local git: a pull request is a branch and a record")
-    yield Check("model", settings.model != "none", "none: recipes only", "This version works by recipes.", needed=False)
+    for name in (settings.model, *settings.model_fallbacks):
+        yield await _model(name, settings)
 
 
 def _failed(name: str, error: PersevereError) -> Check:
@@ -95,6 +96,24 @@ def _workers(settings: Settings) -> Check:
         return Check("workers", True, "on this machine only; with DATABASE_URL also `persevere worker` on others")
     shared = "the database (artifacts are in it) and repositories named by a path; not the data folder"
     return Check("workers", True, f"any number of `persevere worker`; machines share {shared}")
+
+
+async def _model(name: str, settings: Settings) -> Check:
+    """The provider is asked about the model, which costs nothing."""
+    from shared.models.names import NONE, parse_model
+    from shared.models.probe import probe
+    from shared.models.registry import known_prices
+
+    if name == NONE:
+        advice = "For what no recipe can do set PERSEVERE_MODEL and its key: see GET /models, or .env.example."
+        return Check("model", False, "none: recipes only", advice, needed=False)
+    try:
+        asked = await probe(parse_model(name), settings)
+        price = known_prices(settings).of(name)
+    except PersevereError as error:
+        return _failed("model", error)
+    cost = f"{price.input:g} and {price.output:g} USD for a million tokens in and out" if price is not None else "its price is unknown"
+    return Check("model", True, f"{name} {'can be used' if asked else 'was not asked'}; {cost}")
 
 
 async def _sandbox(settings: Settings) -> Check:

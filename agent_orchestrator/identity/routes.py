@@ -8,7 +8,7 @@ from starlette.responses import RedirectResponse, Response
 from agent_orchestrator.dependencies import Given
 from agent_orchestrator.errors import problems
 from agent_orchestrator.idempotency import read_key
-from agent_orchestrator.identity.schemas import Me, ModelList, SignInLink
+from agent_orchestrator.identity.schemas import Me, SignInLink
 from agent_orchestrator.identity.service import COOKIE, SESSION_S, SIGN_IN_S
 from shared.errors import NotFoundError
 
@@ -41,13 +41,3 @@ async def sign_in(code: str, given: Given) -> Response:
     response = RedirectResponse("/", status_code=303)
     response.set_cookie(COOKIE, given.identity.new_session(), max_age=SESSION_S, httponly=True, samesite="strict", path="/")
     return response
-
-
-@router.get("/models", response_model=ModelList, responses=problems())
-async def list_models(given: Given) -> ModelList:
-    """The models a task may name."""
-    return ModelList(
-        items=[],
-        reason="No model is configured: tasks are done by recipes.",
-        next_step="Recipes are: " + ", ".join(recipe.name for recipe in given.resources.recipes.all()) + ".",
-    )

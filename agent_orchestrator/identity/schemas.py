@@ -1,4 +1,4 @@
-"""Answers about the caller and the models."""
+"""Answers about the caller."""
 
 from __future__ import annotations
 
@@ -15,17 +15,3 @@ class SignInLink(BaseModel):
 
     path: str
     expires_in_s: int
-
-
-class ModelView(BaseModel):
-    name: str
-    provider: str
-
-
-class ModelList(BaseModel):
-    """`reason` and `next_step` say why the list is empty."""
-
-    items: list[ModelView]
-    next_cursor: str | None = None
-    reason: str | None = None
-    next_step: str | None = None

@@ -10,15 +10,19 @@ from agent_orchestrator.runtime.forge import FencedForge
 from agent_orchestrator.runtime.journal import FencedEffects, FencedJournal
 from agent_orchestrator.runtime.lease import Lease
 from agent_orchestrator.runtime.remarks import TaskRemarks
+from agent_orchestrator.runtime.spend import Budget, TaskSpend
 from agent_orchestrator.runtime.workspaces import TaskWorkspaces
 from agent_orchestrator.supervisor.context import SupervisorContext
 from agent_orchestrator.supervisor.gates import GateKeeper
 from shared.events import store as events_store
 from shared.forge.local_pull_requests import LocalPullRequests
-from shared.recipes.repository_config import FILE_NAME, parse_repository_config
-from shared.store import tasks
+from shared.models.port import ModelPort
+from shared.models.registry import known_prices
+from shared.recipes.repository_config import FILE_NAME, RepositoryConfig, parse_repository_config
+from shared.store import approvals, tasks
 from shared.store.records import Task
 from shared.types import Json, Stage, TaskStatus
+from workflows.loader import Workflow
 
 if TYPE_CHECKING:
     from agent_orchestrator.resources import Resources
@@ -50,6 +54,7 @@ async def build_context(resources: Resources, lease: Lease, task: Task) -> Super
     config = parse_repository_config(await resources.forge.read_file(task.repo, task.base_commit, FILE_NAME))
     provider = await resources.sandbox()
     workflow = resources.workflows.get(task.workflow)
+    model = resources.model_for(task.request.get("model"))
     journal = FencedJournal(lease, resources.artifacts)
     return SupervisorContext(
         task=task,
@@ -70,12 +75,25 @@ async def build_context(resources: Resources, lease: Lease, task: Task) -> Super
         pull_requests=LocalPullRequests(lease, resources.settings.base_url, task.id),
         limits=workflow.limits.model_dump(),
         environments=resources.settings.data_dir / "environments",
-        models=resources.models,
+        models=model,
+        spend=await _spend(resources, lease, task, config, workflow, model) if model is not None else None,
         remarks=TaskRemarks(resources.database, task.id),
         workflow=workflow,
         gates=GateKeeper(lease, resources.policy, resources.settings.approval_ttl, journal.pause),
         isolated=provider.isolated,
     )
+
+
+async def _spend(
+    resources: Resources, lease: Lease, task: Task, config: RepositoryConfig, workflow: Workflow, model: ModelPort
+) -> TaskSpend:
+    """The task's budget as it is now, with what people granted."""
+    async with lease.database.connection() as connection:
+        asked = await approvals.for_task(connection, task.id)
+    base = Budget.of(task, config, workflow.limits)
+    prices = known_prices(resources.settings)
+    names = (model.name, *resources.settings.model_fallbacks)
+    return TaskSpend(lease, task, base, base.with_grants(asked), [name for name in names if prices.of(name) is None])
 
 
 def _fresh_root(data_dir: Path, task_id: str, epoch: int) -> Path:

@@ -57,6 +57,12 @@ async def hand_over(lease: Lease, jobs: JobQueue) -> None:
         await jobs.hand_over(tx, lease.task_id)
 
 
+async def keep_waiting(lease: Lease) -> None:
+    """Let go of a run that has nothing to do until a person decides, or never again."""
+    async with lease.database.transaction() as tx:
+        await lease.let_go(tx, "idle", poison_count=0)
+
+
 async def cancel_now(lease: Lease, outcome: str) -> None:
     async with lease.transaction() as tx:
         await _end(tx, lease.task_id, TaskStatus.CANCELLED, outcome, None)

@@ -12,14 +12,16 @@ from langgraph.types import Command, Interrupt
 
 from agent_orchestrator.runtime.active import ActiveRun, ActiveRuns
 from agent_orchestrator.runtime.admission import admit_next, claim
+from agent_orchestrator.runtime.budgets import answer_of, ask_for_more
 from agent_orchestrator.runtime.context import build_context, pin_base
-from agent_orchestrator.runtime.endings import cancel_now, error_of, fail, hand_over
+from agent_orchestrator.runtime.endings import cancel_now, error_of, fail, hand_over, keep_waiting
 from agent_orchestrator.runtime.lease import Lease
 from agent_orchestrator.supervisor.graph import build_supervisor_graph
 from shared.errors import FencedError, PersevereError, TaskFailedError
+from shared.models.port import BudgetReached
 from shared.store import approvals, runs
 from shared.store.records import Approval, Run, Task
-from shared.types import ApprovalStatus, Json
+from shared.types import ApprovalStatus, Json, TaskStatus
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -67,6 +69,8 @@ class RunExecutor:
             await cancel_now(active.lease, "cancelled")
         elif run.poison_count > POISON_LIMIT:
             await fail(active.lease, poisoned())
+        elif task.status is TaskStatus.WAITING and (answer := await answer_of(active.lease)) != "go":
+            await (cancel_now(active.lease, "rejected") if answer == "stop" else keep_waiting(active.lease))
         else:
             active.work = asyncio.create_task(self._advance(active, task), name=f"run {task.id}")
             self.active.add(active)
@@ -88,8 +92,7 @@ class RunExecutor:
         except (asyncio.CancelledError, Exception) as exc:
             await self._end_early(active, exc)
         else:
-            async with lease.database.transaction() as tx:
-                await lease.let_go(tx, "idle", poison_count=0)
+            await keep_waiting(lease)
 
     async def _end_early(self, active: ActiveRun, exc: BaseException) -> None:
         """The work was cancelled, or failed. psycopg may tell of a cancellation as of an error, so what we know ourselves comes first."""
@@ -103,6 +106,9 @@ class RunExecutor:
             await hand_over(active.lease, self._resources.jobs)
             raise exc
         assert isinstance(exc, Exception)
+        if isinstance(exc, BudgetReached) and exc.details:
+            await ask_for_more(active.lease, exc, self._resources.settings.approval_ttl)
+            return
         error = error_of(exc)
         if error is None:
             raise exc

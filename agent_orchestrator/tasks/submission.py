@@ -5,7 +5,7 @@ from __future__ import annotations
 from agent_orchestrator.dependencies import Services
 from agent_orchestrator.tasks.schemas import TaskRequest
 from agent_orchestrator.tasks.service import TaskDraft
-from shared.errors import InvalidRequestError, NotFoundError, RepositoryError
+from shared.errors import InvalidRequestError, NotFoundError, RepositoryError, SettingsError
 from shared.forge.port import RepositoryInfo
 from shared.ratelimits.port import require
 from shared.recipes.repository_config import FILE_NAME, RepositoryConfig, parse_repository_config
@@ -18,17 +18,20 @@ DEFAULT_WORKFLOW = "feature_dev"
 async def prepare(given: Services, wanted: TaskRequest) -> TaskDraft:
     """Look at what is asked for. `RepositoryError`, `NotFoundError`, `TooManyRequestsError` or `InvalidRequestError`."""
     await require(given.resources.limiter, given.user_id)
-    if wanted.model not in (None, given.settings.model):
-        raise InvalidRequestError(
-            f"The model {wanted.model!r} is not configured.",
-            "GET /models lists those that are; leave `model` out for none.",
-            code="unknown_model",
-        )
+    _check_model(given, wanted.model)
     if wanted.workflow is not None:
         given.resources.workflows.get(wanted.workflow)
     project_id = await _project(given, wanted)
     repository = await given.resources.forge.inspect(wanted.repo, wanted.branch)
     return await _draft(given, wanted, repository, project_id)
+
+
+def _check_model(given: Services, name: str | None) -> None:
+    """A model that cannot be used now is refused now, not when the task is planned."""
+    try:
+        given.resources.model_for(name)
+    except SettingsError as error:
+        raise InvalidRequestError(error.message, f"{error.next_step} GET /models lists what can be used.", code="unknown_model") from error
 
 
 async def _project(given: Services, wanted: TaskRequest) -> str | None:
@@ -51,6 +54,8 @@ async def _draft(given: Services, wanted: TaskRequest, repository: RepositoryInf
         "cost_budget_usd": wanted.cost_budget_usd,
         "priority": wanted.priority,
     }
+    if wanted.model is not None:
+        request["model"] = wanted.model
     return TaskDraft(
         user_id=given.user_id,
         prompt=wanted.prompt,

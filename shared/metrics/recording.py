@@ -67,6 +67,14 @@ def sandbox_closed(provider: str) -> None:
     _metrics().sandboxes.labels(provider).dec()
 
 
+def model_used(provider: str, model: str, input_tokens: int, output_tokens: int, cost_usd: float | None) -> None:
+    """A call of a model was answered; `cost_usd` is None when its price is unknown."""
+    found = _metrics()
+    found.model_tokens.labels(provider, model, "input").inc(input_tokens)
+    found.model_tokens.labels(provider, model, "output").inc(output_tokens)
+    found.model_cost.inc(cost_usd or 0.0)
+
+
 def stream_opened() -> None:
     _metrics().streams.inc()
 

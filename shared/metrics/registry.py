@@ -31,6 +31,10 @@ class Metrics:
         )
         self.runs_reclaimed = Counter("runs_reclaimed_total", "Runs taken over from a dead worker.", registry=registry)
         self.sandboxes = Gauge("sandboxes_active", "Open sandboxes.", ["provider"], registry=registry)
+        self.model_tokens = Counter(
+            "model_tokens_total", "Tokens of models, by kind: input, output.", ["provider", "model", "kind"], registry=registry
+        )
+        self.model_cost = Counter("model_cost_usd_total", "US dollars spent on models whose price is known.", registry=registry)
         self.streams = Gauge("sse_streams_active", "Open event streams.", registry=registry)
 
 

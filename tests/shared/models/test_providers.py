@@ -53,7 +53,7 @@ async def test_an_agent_calls_tools_and_ends(bench: Bench) -> None:
         Answer(("Both are empty.",)),
     )
     agent = create_agent(bench.model(), [look], system_prompt="You look at files.")
-    ended = await agent.ainvoke({"messages": [("user", "look at both")]})
+    ended = await agent.ainvoke({"messages": [HumanMessage("look at both")]})
     assert ended["messages"][-1].text == "Both are empty."
     assert [message.content for message in ended["messages"] if message.type == "tool"] == ["a.py is empty", "b.py is empty"]
     assert len(bench.ledger.told) == 2
@@ -69,7 +69,7 @@ class Verdict(BaseModel):
 async def test_a_structured_answer_is_a_tool_call_everywhere(bench: Bench) -> None:
     bench.stand_in.say(Answer(calls=(Call("Verdict", {"ok": True, "reason": "fine"}),)))
     agent = create_agent(bench.model(), [], response_format=Verdict)
-    ended = await agent.ainvoke({"messages": [("user", "judge")]})
+    ended = await agent.ainvoke({"messages": [HumanMessage("judge")]})
     assert ended["structured_response"] == Verdict(ok=True, reason="fine")
 
 

@@ -1,0 +1,27 @@
+"""The models there are."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from agent_orchestrator.dependencies import Given
+from agent_orchestrator.errors import problems
+from agent_orchestrator.models.schemas import ModelList, ModelView, UnusableModel
+from shared.models.names import NONE
+from shared.models.registry import choices
+
+router = APIRouter(tags=["models"])
+
+
+@router.get("/models", response_model=ModelList, responses=problems())
+async def list_models(given: Given) -> ModelList:
+    """The models a task may name now, and why the others cannot be used."""
+    found = choices(given.settings)
+    listed = ModelList(
+        items=[ModelView.of(choice) for choice in found if not choice.reason],
+        unusable=[UnusableModel.of(choice) for choice in found if choice.reason],
+    )
+    if given.settings.model == NONE:
+        listed.reason = "No model is configured: tasks are done by recipes."
+        listed.next_step = "Recipes are: " + ", ".join(recipe.name for recipe in given.resources.recipes.all()) + "."
+    return listed
