@@ -44,7 +44,7 @@ class Watching(AgentMiddleware[Any, Any, Any]):
     def __init__(self, *, may_be_silent: bool) -> None:
         super().__init__()
         self._may_be_silent = may_be_silent
-        self._bad = 0
+        self._bad = self._unknown = 0
         self._rounds: list[str] = []
 
     @hook_config(can_jump_to=["model"])
@@ -79,13 +79,15 @@ class Watching(AgentMiddleware[Any, Any, Any]):
             text = f"Error: {error.message} {error.next_step}".strip()
             return ToolMessage(content=text, name=call["name"], tool_call_id=call["id"], status="error")
         if request.tool is None:
-            self._bad += 1
-            if self._bad >= BAD_ANSWERS:
+            self._unknown += 1
+            if self._unknown >= BAD_ANSWERS:
                 raise TaskFailedError(
                     f"The model keeps calling a tool that does not exist: {call['name'][:80]}.",
                     "Retry the task, or set another model.",
                     code="model_unusable",
                 )
+        else:
+            self._unknown = 0
         return answer
 
     def _what_is_wrong(self, answer: AIMessage) -> list[AnyMessage]:
