@@ -76,7 +76,7 @@ async def build_context(resources: Resources, lease: Lease, task: Task) -> Super
         limits=workflow.limits.model_dump(),
         environments=resources.settings.data_dir / "environments",
         models=model,
-        spend=await _spend(resources, lease, task, config, workflow, model) if model is not None else None,
+        spend=await task_spend(resources, lease, task, config, workflow, model) if model is not None else None,
         remarks=TaskRemarks(resources.database, task.id),
         workflow=workflow,
         gates=GateKeeper(lease, resources.policy, resources.settings.approval_ttl, journal.pause),
@@ -84,7 +84,7 @@ async def build_context(resources: Resources, lease: Lease, task: Task) -> Super
     )
 
 
-async def _spend(
+async def task_spend(
     resources: Resources, lease: Lease, task: Task, config: RepositoryConfig, workflow: Workflow, model: ModelPort
 ) -> TaskSpend:
     """The task's budget as it is now, with what people granted."""

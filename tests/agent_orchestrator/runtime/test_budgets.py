@@ -1,0 +1,210 @@
+"""A task that uses up its budget asks, waits, and goes on where it was: real worker, real database, a provider's stand-in."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypedDict
+
+import pytest
+from langgraph.graph import END, START, StateGraph
+from langgraph.runtime import Runtime
+
+from agent_orchestrator.resources import Resources, open_resources
+from agent_orchestrator.runtime.context import task_spend
+from agent_orchestrator.runtime.executor import RunExecutor
+from agent_orchestrator.runtime.journal import FencedJournal
+from agent_orchestrator.runtime.lease import Lease
+from agent_orchestrator.runtime.worker import open_run_worker
+from agent_orchestrator.tasks.service import TaskDraft, TaskService
+from config.settings import Settings, load_settings
+from shared import metrics
+from shared.events import store as events_store
+from shared.models.port import ModelPort, Spend
+from shared.recipes.repository_config import RepositoryConfig
+from shared.store.records import Event, Task
+from shared.types import Gate, RiskLevel, Stage, TaskStatus, utcnow
+from tests.agent_orchestrator.runtime.driving import decide, ended, waiting
+from tests.stand_ins.openai import OpenAIStandIn
+from tests.stand_ins.script import Answer, serving
+
+KEY = "sk-budget-0123456789abcdef"
+
+
+class State(TypedDict, total=False):
+    said: list[str]
+
+
+@dataclass(frozen=True)
+class Context:
+    journal: FencedJournal
+    models: ModelPort
+    spend: Spend
+
+
+async def code(state: State, runtime: Runtime[Context]) -> State:
+    """One call of the model a step."""
+    await runtime.context.journal.update(Stage.CODING, TaskStatus.CODING)
+    answer = await runtime.context.models.bind(runtime.context.spend).ainvoke("go on")
+    return {"said": [*state.get("said", []), answer.text]}
+
+
+async def finish(state: State, runtime: Runtime[Context]) -> State:
+    await runtime.context.journal.update(
+        Stage.REPORT,
+        TaskStatus.COMPLETED,
+        outcome=" ".join(state["said"]),
+        finished_at=utcnow(),
+        events=[("task_completed", {"final_status": "completed"})],
+    )
+    return {}
+
+
+def three_calls() -> Any:
+    graph = StateGraph(State, context_schema=Context)
+    graph.add_node("code", code)
+    graph.add_node("finish", finish)
+    graph.add_edge(START, "code")
+    graph.add_conditional_edges("code", lambda state: "finish" if len(state["said"]) == 3 else "code", ["code", "finish"])
+    graph.add_edge("finish", END)
+    return graph
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[OpenAIStandIn]:
+    async with serving(OpenAIStandIn(KEY)) as stand_in:
+        yield stand_in
+
+
+@pytest.fixture
+def settings(tmp_path: Path, postgres_url: str, provider: OpenAIStandIn) -> Settings:
+    prices = tmp_path / "prices.yaml"
+    prices.write_text('prices: {"openai:big": {input: 1000, output: 10000}}')
+    return load_settings(
+        {
+            "DATABASE_URL": postgres_url,
+            "OPENAI_API_KEY": KEY,
+            "OPENAI_BASE_URL": provider.base_url,
+            "PERSEVERE_MODEL": "openai:big",
+            "PERSEVERE_MODEL_PRICES": str(prices),
+            "PERSEVERE_DATA_DIR": str(tmp_path / "data"),
+        }
+    )
+
+
+@asynccontextmanager
+async def working_on_calls(settings: Settings, config: RepositoryConfig | None = None) -> AsyncIterator[Resources]:
+    async with open_resources(settings, worker=False) as resources:
+
+        async def context(lease: Lease, task: Task) -> Context:
+            model = resources.model_for(task.request.get("model"))
+            assert model is not None
+            workflow = resources.workflows.get(task.workflow)
+            spend = await task_spend(resources, lease, task, config or RepositoryConfig(), workflow, model)
+            return Context(FencedJournal(lease, resources.artifacts), model, spend)
+
+        async with open_run_worker(resources, lambda opened, saver: RunExecutor(opened, saver, three_calls(), context)):
+            yield resources
+
+
+async def submit(resources: Resources, **request: Any) -> Task:
+    draft = TaskDraft(user_id="local", prompt="p", title="t", repo="/r", workflow="feature_dev", request=request)
+    async with resources.database.transaction() as tx:
+        return await TaskService(resources).create(tx, draft)
+
+
+async def events_of(resources: Resources, task_id: str) -> list[Event]:
+    async with resources.database.connection() as connection:
+        return await events_store.read(connection, task_id)
+
+
+async def test_usage_and_cost_are_kept_and_told(settings: Settings, provider: OpenAIStandIn) -> None:
+    provider.say(*[Answer((word,), input_tokens=100, output_tokens=10) for word in ("one", "two", "three")])
+    async with working_on_calls(settings) as resources:
+        done = await ended(resources, (await submit(resources)).id)
+        told = [event.data for event in await events_of(resources, done.id) if event.type == "usage"]
+    assert done.outcome == "one two three"
+    assert (done.cost["tokens"], done.cost["calls"], done.cost["unpriced_calls"]) == (330, 3, 0)
+    assert done.cost["cost_usd"] == pytest.approx(0.6)
+    assert [(one["tokens"], one["cost_usd"]) for one in told] == [(110, pytest.approx(0.2))] * 3
+    assert told[-1]["total"]["tokens"] == 330
+    counted = metrics.render().decode()
+    assert 'model_tokens_total{kind="input",model="big",provider="openai"}' in counted
+    assert "model_cost_usd_total" in counted
+
+
+async def test_a_reached_budget_asks_and_an_approval_goes_on(settings: Settings, provider: OpenAIStandIn) -> None:
+    provider.say(*[Answer((word,), input_tokens=1000, output_tokens=0) for word in ("one", "two", "three")])
+    async with working_on_calls(settings) as resources:
+        task = await submit(resources, cost_budget_usd=2)
+        asked = await waiting(resources, task.id)
+        assert (asked.gate, asked.risk.level) == (Gate.BUDGET, RiskLevel.HIGH)
+        assert asked.title == "Spend 2.00 USD more? The task has spent 2.00 of 2.00 USD."
+        assert (asked.subject["spent"], asked.subject["more"]) == (2.0, 2.0)
+        held = await TaskService(resources).get(task.id, "local")
+        assert (held.status, held.waiting_for, provider.calls) == (TaskStatus.WAITING, "approval of the budget", 2)
+        await decide(resources, asked, "approve")
+        done = await ended(resources, task.id)
+        statuses = [event.data["new_status"] for event in await events_of(resources, task.id) if event.type == "status_update"]
+    assert (done.status, done.outcome, done.cost["cost_usd"]) == (TaskStatus.COMPLETED, "one two three", 3.0)
+    assert statuses[statuses.index("waiting") + 1] == "coding"
+
+
+async def test_a_refused_budget_ends_the_task_and_a_retry_asks_again(settings: Settings, provider: OpenAIStandIn) -> None:
+    provider.say(Answer(("one",), input_tokens=3000, output_tokens=0))
+    async with working_on_calls(settings) as resources:
+        task = await submit(resources, cost_budget_usd=2)
+        await decide(resources, await waiting(resources, task.id), "reject")
+        done = await ended(resources, task.id)
+        assert (done.status, done.outcome) == (TaskStatus.CANCELLED, "rejected")
+        await TaskService(resources).retry(task.id, "local")
+        again = await waiting(resources, task.id)
+        assert (again.gate, again.revision) == (Gate.BUDGET, 2)
+        await decide(resources, again, "reject")
+        assert (await ended(resources, task.id)).status is TaskStatus.CANCELLED
+    assert provider.calls == 1
+
+
+async def test_a_repository_lowers_a_budget_and_never_raises_it(settings: Settings, provider: OpenAIStandIn) -> None:
+    provider.say(Answer(("one",), input_tokens=1000, output_tokens=0))
+    lower = RepositoryConfig.model_validate({"budget": {"cost_usd": 0.5, "time_s": 10_000_000}})
+    async with working_on_calls(settings, lower) as resources:
+        asked = await waiting(resources, (await submit(resources, cost_budget_usd=4)).id)
+    assert "of 0.50 USD" in asked.title
+
+
+async def test_a_time_budget_counts_work(settings: Settings, provider: OpenAIStandIn) -> None:
+    async with working_on_calls(settings) as resources:
+        asked = await waiting(resources, (await submit(resources, time_budget_s=0.0001)).id)
+    assert asked.subject["kind"] == "time_s"
+    assert provider.calls == 0
+
+
+async def test_a_limited_cost_needs_a_known_price(settings: Settings, provider: OpenAIStandIn) -> None:
+    async with working_on_calls(settings) as resources:
+        done = await ended(resources, (await submit(resources, model="openai:small", cost_budget_usd=1)).id)
+    assert done.error is not None
+    assert (done.error.code, provider.calls) == ("price_unknown", 0)
+    assert "openai:small" in done.error.message
+
+
+async def test_an_unknown_price_is_said_to_be_unknown(settings: Settings, provider: OpenAIStandIn) -> None:
+    provider.say(Answer(("one",)), Answer(("two",)), Answer(("three",)))
+    async with working_on_calls(settings) as resources:
+        done = await ended(resources, (await submit(resources, model="openai:small")).id)
+        told = [event.data for event in await events_of(resources, done.id) if event.type == "usage"]
+    assert (done.cost["cost_usd"], done.cost["unpriced_calls"]) == (0.0, 3)
+    assert {one["cost_usd"] for one in told} == {None}
+
+
+async def test_a_wrong_key_fails_the_task_in_words_and_is_written_nowhere(settings: Settings, provider: OpenAIStandIn) -> None:
+    provider.key = "another"
+    async with working_on_calls(settings) as resources:
+        done = await ended(resources, (await submit(resources)).id)
+        written = "".join(event.wire.decode() for event in await events_of(resources, done.id))
+    assert done.error is not None
+    assert done.error.code == "model_key_rejected"
+    assert "OPENAI_API_KEY" in done.error.next_step
+    assert KEY not in written + done.model_dump_json()
