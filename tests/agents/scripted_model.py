@@ -65,13 +65,15 @@ class ScriptedModel:
     answer: Answer
     name: str = "scripted:model"
     seen: list[list[BaseMessage]] = field(default_factory=list)
+    spend: Spend | None = None
+    """Asked instead of the task's own budget."""
 
     def bind(self, spend: Spend) -> BaseChatModel:
         def answered(messages: list[BaseMessage], tools: list[str]) -> AIMessage:
             self.seen.append(list(messages))
             return self.answer(messages, tools)
 
-        return ScriptedChat(answer=answered, spend=spend or Free())
+        return ScriptedChat(answer=answered, spend=self.spend or spend)
 
 
 def script(*answers: AIMessage) -> ScriptedModel:
