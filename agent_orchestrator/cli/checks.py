@@ -49,7 +49,7 @@ async def all_checks() -> AsyncIterator[Check]:
     yield _workers(settings)
     yield Check("forge", True, "local git: a pull request is a branch and a record")
     for name in (settings.model, *settings.model_fallbacks):
-        yield await _model(name, settings)
+        yield await model_check(name, settings)
 
 
 def _failed(name: str, error: PersevereError) -> Check:
@@ -98,7 +98,7 @@ def _workers(settings: Settings) -> Check:
     return Check("workers", True, f"any number of `persevere worker`; machines share {shared}")
 
 
-async def _model(name: str, settings: Settings) -> Check:
+async def model_check(name: str, settings: Settings) -> Check:
     """The provider is asked about the model, which costs nothing."""
     from shared.models.names import NONE, parse_model
     from shared.models.probe import probe

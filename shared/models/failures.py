@@ -21,6 +21,8 @@ _TOO_LONG = re.compile(
 )
 _BAD_KEY = re.compile(r"api[ _]?key (not valid|invalid|expired)|invalid api[ _]?key|API_KEY_INVALID", re.IGNORECASE)
 _SECRET = re.compile(r"\b(sk|pk|rk|key|Bearer)[-_ ][A-Za-z0-9*._-]{6,}|\bAIza[A-Za-z0-9_*-]{6,}", re.IGNORECASE)
+_OVERLOADED = re.compile(r"overloaded|server_error|api_error|internal error|rate_limit", re.IGNORECASE)
+"""What is told inside a stream comes without a status."""
 _DELAY = re.compile(r"['\"]retryDelay['\"]\s*:\s*['\"](\d+(?:\.\d+)?)s['\"]")
 
 
@@ -125,7 +127,7 @@ class _Seen:
         status = getattr(exc, "status_code", None) or getattr(exc, "code", None)
         if self.status is None and isinstance(status, int) and status >= 400:
             self.status = status
-        self.overloaded |= bool(re.search(r"overloaded|server_error|api_error|internal error", said, re.IGNORECASE))
+        self.overloaded |= bool(_OVERLOADED.search(f"{said} {getattr(exc, 'body', '')}"))
         self.overloaded |= isinstance(exc, langchain.ModelAPIError)
         if self.wait_s is None:
             self.wait_s = _asked_wait(getattr(response, "headers", None), said)

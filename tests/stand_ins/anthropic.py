@@ -37,6 +37,9 @@ class AnthropicStandIn(StandIn):
     def error_body(self, status: int, kind: str, message: str) -> Json:
         return {"type": "error", "error": {"type": kind or _KINDS.get(status, "api_error"), "message": message}, "request_id": "req_1"}
 
+    def stream_error(self) -> bytes:
+        return _event("error", error={"type": "overloaded_error", "message": "Overloaded"})
+
     def handle(self, request: Request) -> tuple[int, Json | Iterator[bytes], Turn | None]:
         if self.key not in (request.headers.get("x-api-key"), request.headers.get("authorization", "").removeprefix("Bearer ")):
             raise WireError(401, "invalid x-api-key", "authentication_error")

@@ -33,6 +33,9 @@ class GoogleStandIn(StandIn):
         )
         return {"error": {"code": status, "message": message, "status": _STATUS.get(status, "UNKNOWN"), "details": details}}
 
+    def stream_error(self) -> bytes:
+        return f"data: {json.dumps(self.error_body(503, '', 'The model is overloaded.'))}\r\n\r\n".encode()
+
     def handle(self, request: Request) -> tuple[int, Json | Iterator[bytes], Turn | None]:
         if request.headers.get("x-goog-api-key") != self.key:
             body = self.error_body(400, "", "API key not valid. Please pass a valid API key.")

@@ -27,6 +27,9 @@ class OpenAIStandIn(StandIn):
     def error_body(self, status: int, kind: str, message: str) -> Json:
         return {"error": {"message": message, "type": kind or "invalid_request_error", "param": None, "code": kind or None}}
 
+    def stream_error(self) -> bytes:
+        return _event({"error": {"message": "The server had an error.", "type": "server_error", "param": None, "code": None}})
+
     def handle(self, request: Request) -> tuple[int, Json | Iterator[bytes], Turn | None]:
         if self.key and request.headers.get("authorization") != f"Bearer {self.key}":
             said = request.headers.get("authorization", "").removeprefix("Bearer ")

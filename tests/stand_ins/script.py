@@ -36,6 +36,8 @@ class Answer:
     """Say nothing more after so many events, and keep the connection."""
     cut_after: int | None = None
     """End the connection after so many events."""
+    fail_after: int | None = None
+    """Report an overload inside the stream after so many events, and end it."""
     stop: str = ""
     """Another reason to stop than the usual one, in the provider's words."""
 
@@ -112,6 +114,10 @@ class StandIn:
     def error_body(self, status: int, kind: str, message: str) -> Json:
         raise NotImplementedError
 
+    def stream_error(self) -> bytes:
+        """How the provider reports an overload once its answer has begun."""
+        raise NotImplementedError
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await self._answer(await _read(reader), writer)
@@ -135,7 +141,7 @@ class StandIn:
             await _whole(writer, status, json.dumps(body).encode(), headers)
         else:
             assert isinstance(turn, Answer)
-            await _stream(writer, body, turn)
+            await _stream(writer, body, turn, self.stream_error())
 
 
 async def _read(reader: asyncio.StreamReader) -> Request:
@@ -153,7 +159,7 @@ async def _whole(writer: asyncio.StreamWriter, status: int, body: bytes, headers
     await writer.drain()
 
 
-async def _stream(writer: asyncio.StreamWriter, events: Iterator[bytes], turn: Answer) -> None:
+async def _stream(writer: asyncio.StreamWriter, events: Iterator[bytes], turn: Answer, error: bytes) -> None:
     writer.write(_head(200, [("content-type", "text/event-stream"), ("transfer-encoding", "chunked"), ("connection", "close")]))
     for number, event in enumerate(events):
         if number == turn.silent_after:
@@ -162,7 +168,11 @@ async def _stream(writer: asyncio.StreamWriter, events: Iterator[bytes], turn: A
         if number == turn.cut_after:
             await writer.drain()
             return
+        failed = number == turn.fail_after
+        event = error if failed else event
         writer.write(b"%x\r\n%b\r\n" % (len(event), event))
+        if failed:
+            break
     writer.write(b"0\r\n\r\n")
     await writer.drain()
 

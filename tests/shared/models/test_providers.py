@@ -128,6 +128,11 @@ async def test_an_answer_that_breaks_off_is_asked_for_again(bench: Bench) -> Non
     assert (await bench.model().ainvoke("hi")).text == "whole"
 
 
+async def test_an_overload_that_is_told_inside_the_answer_is_tried_again(bench: Bench) -> None:
+    bench.stand_in.say(Answer(("one ", "two ", "three"), fail_after=2), Answer(("whole",)))
+    assert (await bench.model().ainvoke("hi")).text == "whole"
+
+
 async def test_what_was_passed_on_is_not_said_twice(bench: Bench) -> None:
     bench.stand_in.say(Answer(("one ", "two ", "three", "four", "five"), cut_after=4))
     heard: list[str] = []
