@@ -32,6 +32,7 @@ BOUNDARIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "sandboxes": (("shared.sandbox.bubblewrap:BubblewrapProvider", "shared.sandbox.process:ProcessProvider"), ("probe", "open", "sweep")),
     "artifacts": (("shared.artifacts.postgres:PostgresArtifacts",), ("save", "load")),
+    "model": (("agent_orchestrator.runtime.spend:TaskSpend",), ("before", "after")),
     "jobs": (("shared.jobs.queue:JobQueue",), ("enqueue",)),
     "effects": (("shared.effects.ledger",), ("intend", "done")),
     "checkpoints": (

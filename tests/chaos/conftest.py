@@ -15,11 +15,23 @@ __all__ = ["repository", "resources", "settings"]
 
 
 @pytest.fixture
-def sweep(make_postgres_url: Callable[[], str], tmp_path: Path) -> Sweep:
+def make_url(make_postgres_url: Callable[[], str]) -> Callable[[], str]:
+    """From several threads."""
     lock = threading.Lock()
 
-    def make_url() -> str:
+    def make() -> str:
         with lock:
             return make_postgres_url()
 
+    return make
+
+
+@pytest.fixture
+def sweep(make_url: Callable[[], str], tmp_path: Path) -> Sweep:
     return Sweep(make_url, tmp_path)
+
+
+@pytest.fixture
+def model_sweep(make_url: Callable[[], str], tmp_path: Path) -> Sweep:
+    """Of the path of a model."""
+    return Sweep(make_url, tmp_path, by_model=True)

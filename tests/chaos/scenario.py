@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from agent_orchestrator.approvals.service import ApprovalService
 from agent_orchestrator.conversation.service import ChatTurn, Conversation
 from agent_orchestrator.resources import Resources, open_resources
+from agent_orchestrator.runtime.worker import open_run_worker
 from agent_orchestrator.tasks.service import TaskService
 from config.settings import Settings
 from shared.errors import ConflictError, UnavailableError
@@ -64,6 +67,8 @@ class Ordeal:
     passing: int = 1
     count_to: Path | None = None
     redis_url: str | None = None
+    by_model: bool = False
+    """The path of a model that is asked for a plan, makes the tests red and repairs what it did; else that of a recipe."""
 
 
 def live(ordeal: Ordeal) -> None:
@@ -88,10 +93,23 @@ async def _drive(ordeal: Ordeal) -> None:
         sandbox="process",
         worker_concurrency=1,
     )
-    async with asyncio.timeout(LIFE_S), open_resources(settings, worker=True) as resources:
-        task_id = await _submit_once(resources, ordeal.repository)
+    async with asyncio.timeout(LIFE_S), _resources(settings, ordeal) as resources:
+        task_id = await _submit_once(resources, ordeal)
         while not await _step(resources, task_id):
             await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def _resources(settings: Settings, ordeal: Ordeal) -> AsyncIterator[Resources]:
+    """The worker is opened when the model is there: a task of a life before may go on at once."""
+    async with open_resources(settings, worker=False) as resources:
+        if ordeal.by_model:
+            from tests.chaos.model import model
+
+            resources.models = model()
+        async with open_run_worker(resources) as worker:
+            resources.worker = worker
+            yield resources
 
 
 async def _step(resources: Resources, task_id: str) -> bool:
@@ -109,13 +127,18 @@ async def _step(resources: Resources, task_id: str) -> bool:
     return task.status.is_final
 
 
-async def _submit_once(resources: Resources, repository: Path) -> str:
+async def _submit_once(resources: Resources, ordeal: Ordeal) -> str:
     """As a client does that looks before it sends again."""
     found = await _task(resources)
     if found is not None:
         return found.id
     conversation = Conversation(resources, TaskService(resources), ApprovalService(resources))
-    answer = await conversation.turn(ChatTurn(message=MESSAGE, user_id=USER, context={"repo": str(repository)}))
+    message = MESSAGE
+    if ordeal.by_model:
+        from tests.chaos.model import REQUEST
+
+        message = REQUEST
+    answer = await conversation.turn(ChatTurn(message=message, user_id=USER, context={"repo": str(ordeal.repository)}))
     assert answer.task_id is not None, answer
     return answer.task_id
 

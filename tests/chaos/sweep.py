@@ -35,7 +35,8 @@ class Outcome:
 class Sweep:
     """Makes a fresh database, repository and data folder for every ordeal. `make_url` is called from several threads."""
 
-    def __init__(self, make_url: Callable[[], str], folder: Path) -> None:
+    def __init__(self, make_url: Callable[[], str], folder: Path, *, by_model: bool = False) -> None:
+        self._by_model = by_model
         self._make_url, self._folder, self._number = make_url, folder, 0
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(
@@ -100,7 +101,7 @@ class Sweep:
         home.mkdir()
         shutil.copytree(self._repository, home / "repository", symlinks=True)
         (home / "data").mkdir(mode=0o700)
-        return Ordeal(self._make_url(), home / "data", home / "repository")
+        return Ordeal(self._make_url(), home / "data", home / "repository", by_model=self._by_model)
 
     def _live(self, ordeal: Ordeal, after_s: float = LIFE_S) -> int | None:
         """The exit code of one life; a negative one when it was ended, None when it did not end by itself in `LIFE_S`."""

@@ -41,6 +41,18 @@ def test_some_points(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
     _judge(sweep.kill_at(story, random.Random(SEED).sample(kills_of(counts), 6)), capsys)
 
 
+def test_some_points_of_a_model_s_task(model_sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
+    story, counts = model_sweep.undisturbed()
+    _judge(model_sweep.kill_at(story, random.Random(SEED).sample(kills_of(counts), 6)), capsys)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(5400)
+def test_every_point_of_a_model_s_task(model_sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
+    story, counts = model_sweep.undisturbed()
+    _judge(model_sweep.kill_at(story, kills_of(counts, every=EVERY)), capsys)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(5400)
 def test_every_point(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:

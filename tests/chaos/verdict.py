@@ -62,7 +62,8 @@ async def _read(ordeal: Ordeal) -> Story:
     }
     return Story(
         ended=(task.status.value, task.outcome),
-        events=tuple((event.type, event.stage.value, _words(event.type, event.data)) for event in events),
+        # A call of a model that is made again is paid for again: what was used is told each time.
+        events=tuple((event.type, event.stage.value, _words(event.type, event.data)) for event in events if event.type != "usage"),
         approvals=tuple(sorted((approval.gate.value, approval.revision, approval.status.value) for approval in asked)),
         effects=tuple(sorted((effect.kind, effect.state) for effect in effects)),
         tree=_git(ordeal.repository, "rev-parse", f"{branches[0]}^{{tree}}").strip() if branches else "",
