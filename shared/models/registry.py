@@ -131,7 +131,7 @@ def _arguments(name: ModelName, settings: ModelSettings) -> dict[str, Any]:
             arguments["max_retries"] = 0
         case _:
             arguments |= {"max_retries": 0, "stream_usage": True, "stream_chunk_timeout": None}
-            if url is not None:
+            if provider.url_needed:
                 arguments["use_responses_api"] = False
     return arguments
 

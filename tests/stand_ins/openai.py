@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from tests.stand_ins.openai_responses import check_response, response_events
 from tests.stand_ins.script import Answer, Call, Json, Refusal, Request, StandIn, Turn, WireError, expect
 
 _FIELDS = frozenset(
@@ -36,14 +37,18 @@ class OpenAIStandIn(StandIn):
             raise WireError(401, f"Incorrect API key provided: {said}. You can find your API key at https://…", "invalid_api_key")
         if request.method == "GET" and request.path.startswith("/v1/models"):
             return self._models(request.path.removeprefix("/v1/models").strip("/"))
-        expect((request.method, request.path) == ("POST", "/v1/chat/completions"), f"unknown URL {request.method} {request.path}", 404)
+        known = ("/v1/chat/completions", "/v1/responses")
+        expect(request.method == "POST" and request.path in known, f"unknown URL {request.method} {request.path}", 404)
         body = request.json()
         if body.get("model") not in self.models:
             raise WireError(404, f"The model {body.get('model')!r} does not exist or you do not have access to it.", "model_not_found")
-        check(body)
+        by_responses = request.path == "/v1/responses"
+        (check_response if by_responses else check)(body)
         turn = self.next_turn(body)
         if isinstance(turn, Refusal):
             return turn.status, {}, turn
+        if by_responses:
+            return 200, response_events(body, turn, self.calls), turn
         if not body.get("stream"):
             return 200, _completion(body, turn), turn
         return 200, _events(body, turn), turn
