@@ -111,6 +111,8 @@ class TaskContext:
     """Root folder of cached dependency environments, shared by all tasks."""
     isolated: bool
     """False in the plain-process sandbox: a model runs no commands there, and a diff is approved before its tests run."""
+    may_change: bool = True
+    """False for a kind of work that only reports."""
     models: ModelPort | None = None
     """The task's model; None: recipes only."""
     spend: Spend | None = None

@@ -75,6 +75,7 @@ async def build_context(resources: Resources, lease: Lease, task: Task) -> Super
         pull_requests=LocalPullRequests(lease, resources.settings.base_url, task.id),
         limits=workflow.limits.model_dump(),
         environments=resources.settings.data_dir / "environments",
+        may_change="pr" in workflow.stages,
         models=model,
         spend=await task_spend(resources, lease, task, config, workflow, model) if model is not None else None,
         remarks=TaskRemarks(resources.database, task.id),

@@ -39,6 +39,9 @@ async def work(context: TaskContext, state: CoderState) -> CoderState:
     await context.journal.update(Stage.CODING, TaskStatus.CODING, details=f"{details} with {context.models.name}")
     async with context.workspaces.open("code", start.patch) as workspace:
         piece = await _open(context, workspace, plan)
+        if start.patch and (theirs := piece.scope.outside((before := await workspace.diff()).stats.get("paths", []))):
+            # A person edited the change and put these files in: what follows needs a plan that has them.
+            return await _widened(context, plan, {"files": theirs, "reason": "the change has them already"}, before)
         end = await _run(context, state, piece, start)
         diff = await workspace.diff()
     if not piece.scope.files:
@@ -46,7 +49,7 @@ async def work(context: TaskContext, state: CoderState) -> CoderState:
     if outside := piece.scope.outside(diff.stats.get("paths", [])):
         raise left_the_plan(outside)
     if piece.editor.wanted is not None:
-        return await _widened(context, state, plan, piece.editor.wanted, diff)
+        return await _widened(context, plan, piece.editor.wanted, diff)
     return await _changed(context, state, start, end, diff)
 
 
@@ -118,7 +121,7 @@ async def _answered(context: TaskContext, end: LoopEnd, diff: Diff) -> CoderStat
     return {**_AFRESH, "patch_sha256": None, "answer": end.text, "notes": []}
 
 
-async def _widened(context: TaskContext, state: CoderState, plan: Plan, wanted: Json, diff: Diff) -> CoderState:
+async def _widened(context: TaskContext, plan: Plan, wanted: Json, diff: Diff) -> CoderState:
     """The plan with what the model asks for besides, and the work so far; a person decides before it goes on."""
     await context.journal.save_artifact(DRAFT, diff.patch, "text/x-diff")
     step = PlanStep(id=str(len(plan.steps) + 1), title=one_line(wanted["reason"], 300), files=wanted["files"])

@@ -30,6 +30,7 @@ class Commands:
         async with self._lock:
             ran = await self._workspace.run(["sh", "-c", command], timeout_s=max(1.0, min(timeout_s, LONGEST_S)))
             undone = await self.undo_outside()
+            self._scope.links = await find_links(self._workspace)
         ended = f"stopped ({ran.stopped_by})" if ran.stopped_by else f"exit code {ran.exit_code}"
         parts = [f"{ended}, {ran.duration_s:.1f} s"]
         for name, text in (("stdout", ran.stdout), ("stderr", ran.stderr)):

@@ -82,6 +82,7 @@ async def _run(context: TaskContext, asked: _Asked, messages: list[AnyMessage], 
     from langchain.agents.middleware.tool_call_limit import ToolCallLimitExceededError
 
     assert context.models is not None
+    assert context.spend is not None
     agent: Any = create_agent(
         context.models.bind(context.spend),
         asked.tools,

@@ -65,7 +65,7 @@ class _Asking:
                 problem = "there was none; call the tool that takes the plan."
             else:
                 try:
-                    return to_plan(end.structured, never)
+                    return to_plan(end.structured, never, may_change=self._context.may_change)
                 except InvalidRequestError as error:
                     problem = f"{error.message} {error.next_step}".strip()
             messages = [*end.messages, HumanMessage(self._repair(problem))]

@@ -35,8 +35,12 @@ class DraftPlan(BaseModel):
     open_questions: list[str] = Field(default_factory=list)
 
 
-def to_plan(draft: DraftPlan, never_touch: Iterable[str]) -> Plan:
+def to_plan(draft: DraftPlan, never_touch: Iterable[str], *, may_change: bool = True) -> Plan:
     """The typed plan. InvalidRequestError says what is wrong with a path."""
+    if not may_change and any(step.files for step in draft.steps):
+        raise InvalidRequestError(
+            "This task only reports and changes no file.", "Plan steps without files; say in `detail` what to look at."
+        )
     patterns = list(never_touch)
     steps = []
     for number, step in enumerate(draft.steps, 1):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import pytest
 
@@ -37,7 +36,8 @@ class Scene:
         return replace(self.context, models=model, task=task)
 
 
-MakeScene = Callable[[dict[str, str]], Awaitable[Scene]]
+class MakeScene(Protocol):
+    async def __call__(self, files: dict[str, str], links: dict[str, str] | None = None) -> Scene: ...
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def make_scene(tmp_path: Path) -> MakeScene:
                 repo=task.repo,
                 base_commit=info.head_commit,
                 forge=forge,
-                provider=provider if isolated else ProcessProvider(),
+                provider=provider if isolated else ProcessProvider(tmp_path / "data"),
                 config=config,
                 root=root,
             ),
@@ -86,4 +86,4 @@ def make_scene(tmp_path: Path) -> MakeScene:
         )
         return Scene(context, journal, repository)
 
-    return cast(MakeScene, make)
+    return make

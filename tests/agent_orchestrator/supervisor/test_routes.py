@@ -106,3 +106,42 @@ def test_unproven_changes_become_drafts(verdict: str) -> None:
 )
 def test_endings(state: SupervisorState, status: TaskStatus, outcome: str) -> None:
     assert ending(state) == (status, outcome)
+
+
+def _by_model(state: SupervisorState, **more: Any) -> SupervisorState:
+    return cast(SupervisorState, {**state, "plan": {"summary": "s", "recipe": None}, **more})
+
+
+@pytest.mark.parametrize(
+    ("more", "target"),
+    [
+        ({}, "coder"),
+        ({"repairs": 1}, "coder"),
+        ({"repairs": 2}, "red_gate"),
+        ({"decision": {"decision": "edit", "gate": "diff"}}, "red_gate"),
+        ({"decision": {"decision": "edit", "gate": "plan"}}, "coder"),
+        ({"plan": _plan()}, "red_gate"),
+    ],
+    ids=["first", "second", "limit", "a person's edit", "an edited plan", "recipe"],
+)
+def test_red_tests_go_back_to_the_model_as_often_as_the_workflow_says(more: dict[str, Any], target: str) -> None:
+    assert routes.after_tester(_by_model(RED, **more), _runtime()) == target
+
+
+def test_a_model_s_change_that_is_green_or_was_red_before_is_asked_about() -> None:
+    assert routes.after_tester(_by_model(GREEN), _runtime()) == "diff_gate"
+    assert routes.after_tester(_by_model(OLD_RED), _runtime()) == "diff_gate"
+
+
+def test_where_a_model_s_work_goes_next() -> None:
+    done = cast(SupervisorState, {"patch_sha256": "x", "test_results": None})
+    assert routes.after_coder(_by_model(done), _runtime()) == "tester"
+    assert routes.after_coder(_by_model(RED), _runtime()) == "red_gate"
+    assert routes.after_coder(_by_model({"patch_sha256": None}, widened={"files": ["a"], "reason": "r"}), _runtime()) == "plan_gate"
+    assert routes.after_coder(_by_model({"patch_sha256": None, "answer": "so"}), _runtime("investigation")) == "report"
+
+
+def test_a_comment_on_a_diff_goes_to_who_made_it() -> None:
+    decided = cast(SupervisorState, {"patch_sha256": "x", "decision": {"decision": "respond", "gate": "diff"}})
+    assert routes.after_diff_decision(_by_model(decided), _runtime()) == "coder"
+    assert routes.after_diff_decision({**decided, "plan": _plan()}, _runtime()) == "planner"

@@ -39,7 +39,7 @@ async def opened(scene: Scene, summary: str = "change it") -> AsyncIterator[tupl
 
 @pytest.fixture
 async def scene(make_scene: MakeScene) -> Scene:
-    return await make_scene(FILES, links={"link.py": "other.py"})  # type: ignore[call-arg]
+    return await make_scene(FILES, links={"link.py": "other.py"})
 
 
 async def test_an_exact_text_that_is_there_once_is_replaced(scene: Scene) -> None:

@@ -43,7 +43,7 @@ async def test_a_pattern_that_takes_for_ever_is_stopped(make_scene: MakeScene, m
 
 
 async def test_a_link_that_leads_out_is_neither_read_nor_searched(make_scene: MakeScene) -> None:
-    scene = await make_scene({"a.txt": "x\n"}, links={"out": "/etc/passwd"})  # type: ignore[call-arg]
+    scene = await make_scene({"a.txt": "x\n"}, links={"out": "/etc/passwd"})
     async with scene.context.workspaces.open("x") as workspace:
         reader = Reader(workspace)
         with pytest.raises((InvalidRequestError, NotFoundError)):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from agents.planner.by_model import ask_for_plan
@@ -71,3 +73,10 @@ async def test_what_it_names_makes_the_risk(make_scene: MakeScene) -> None:
     scene = await make_scene(FILES)
     made = await ask_for_plan(scene.with_model(script(plan("Change CI", ".github/workflows/ci.yml"))), {})
     assert made["risk"]["level"] == "high"
+
+
+async def test_work_that_only_reports_names_no_files(make_scene: MakeScene) -> None:
+    scene = await make_scene(FILES)
+    context = replace(scene.with_model(script(plan("Look", "app.py"), plan("Look"))), may_change=False)
+    made = await ask_for_plan(context, {})
+    assert Plan.model_validate(made["plan"]).steps[0].files == []
