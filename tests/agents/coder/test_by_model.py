@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -27,12 +27,17 @@ async def scene(make_scene: MakeScene) -> Scene:
 
 
 def state_of(scene: Scene, **more: Any) -> CoderState:
-    return CoderState(base_commit=scene.base, plan=planned("app.py"), **more)
+    return cast(CoderState, {"base_commit": scene.base, "plan": planned("app.py"), **more})
+
+
+def joined(before: CoderState, after: CoderState) -> CoderState:
+    """As the graph joins what a step answers."""
+    return cast(CoderState, {**before, **after})
 
 
 async def first_change(scene: Scene) -> CoderState:
     model = script(call("edit_file", **EDIT), say("It strips."))
-    return {**state_of(scene), **await work(scene.with_model(model), state_of(scene))}
+    return joined(state_of(scene), await work(scene.with_model(model), state_of(scene)))
 
 
 async def test_the_change_is_kept_with_what_the_model_says(scene: Scene) -> None:
@@ -88,7 +93,7 @@ async def test_what_is_done_is_kept_while_a_wider_plan_is_decided_on(scene: Scen
     assert Plan.model_validate(asked["plan"]).steps[-1].files == ["other.py"]
     assert b"path.strip()" in scene.journal.artifacts[DRAFT]
     model = script(call("edit_file", path="other.py", old="x = 1", new="x = 2"), say("Done."))
-    after = await work(scene.with_model(model), {**state_of(scene), **asked})
+    after = await work(scene.with_model(model), joined(state_of(scene), asked))
     assert after["diff_stats"]["paths"] == ["app.py", "other.py"]
     assert after["draft_sha256"] is None
 
