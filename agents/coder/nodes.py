@@ -10,7 +10,7 @@ from shared.approvals.policy import path_matches
 from shared.errors import TaskFailedError
 from shared.forge.port import Diff
 from shared.recipes.port import ApplyReport, NotApplicable, NothingToDo
-from shared.types import Plan, Stage, TaskStatus, canonical_json, sha256_hex
+from shared.types import Json, Plan, Stage, TaskStatus, canonical_json, sha256_hex
 
 PATCH = "change.patch"
 EVENT_DIFF_LIMIT = 200_000
@@ -47,13 +47,19 @@ async def work_by_model(state: CoderState, runtime: Runtime[TaskContext]) -> Cod
 async def tell_change(state: CoderState, runtime: Runtime[TaskContext]) -> CoderState:
     """A step of its own: however often the work began again, its change is told once."""
     context = runtime.context
-    if state.get("answer"):
+    if widened := state.get("widened"):
+        plan = state["plan"]
+        event = ("plan_ready", {"plan": plan, "content_sha256": sha256_hex(canonical_json(plan))})
+        details = f"the work needs more than the approved plan has: {', '.join(widened['files'])}"
+        await context.journal.update(Stage.CODING, plan=plan, details=details[:1000], events=[event])
+    elif state.get("answer"):
         await context.journal.log(Stage.CODING, str(state["answer"])[:4000])
     elif state.get("patch_sha256") is not None and not state.get("test_results"):
         text = (await context.journal.load_artifact(PATCH)).decode("utf-8", "replace")
         stats = state["diff_stats"]
-        event = ("diff_ready", {"diff_text": text[:EVENT_DIFF_LIMIT], "truncated": len(text) > EVENT_DIFF_LIMIT, "stats": stats})
-        await context.journal.update(Stage.CODING, diff_summary=stats, details="the model finished its change", events=[event])
+        shown: Json = {"diff_text": text[:EVENT_DIFF_LIMIT], "truncated": len(text) > EVENT_DIFF_LIMIT, "stats": stats}
+        details = "the model finished its change"
+        await context.journal.update(Stage.CODING, diff_summary=stats, details=details, events=[("diff_ready", shown)])
     return {}
 
 

@@ -151,6 +151,9 @@ async def test_leaving_the_plan_asks_before_it_happens(working: Resources, repos
     assert (wider.gate, wider.revision) == ("plan", 2)
     assert "test_app.py" in wider.title
     assert wider.subject["steps"][-1]["files"] == ["test_app.py"]
+    shown = (await TaskService(working).get(task.id, "local")).plan
+    assert shown is not None
+    assert shown.steps[-1].files == ["test_app.py"]
     assert "not in the approved plan" in str(model.seen[3][-1].content)
     done, asked = await approve_all(working, task.id)
     assert [approval.gate.value for approval in asked] == ["plan", "diff"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -170,3 +171,23 @@ async def test_a_budget_that_is_reached_is_what_is_told() -> None:
 
     with pytest.raises(BudgetReached):
         await run(Handles(script(say("done")), spend=Broke()))
+
+
+async def test_a_cancel_reaches_the_call_that_is_being_made() -> None:
+    waiting, stopped = asyncio.Event(), asyncio.Event()
+
+    class Hanging(Free):
+        async def before(self) -> None:
+            waiting.set()
+            try:
+                await asyncio.sleep(60)
+            finally:
+                stopped.set()
+
+    going = asyncio.create_task(run(Handles(script(), spend=Hanging())))
+    async with asyncio.timeout(10):
+        await waiting.wait()
+        going.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await going
+    assert stopped.is_set()
