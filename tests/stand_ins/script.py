@@ -36,6 +36,8 @@ class Answer:
     """Say nothing more after so many events, and keep the connection."""
     cut_after: int | None = None
     """End the connection after so many events."""
+    end_after: int | None = None
+    """End the stream properly after so many events, though the answer is not whole."""
     fail_after: int | None = None
     """Report an overload inside the stream after so many events, and end it."""
     stop: str = ""
@@ -168,6 +170,8 @@ async def _stream(writer: asyncio.StreamWriter, events: Iterator[bytes], turn: A
         if number == turn.cut_after:
             await writer.drain()
             return
+        if number == turn.end_after:
+            break
         failed = number == turn.fail_after
         event = error if failed else event
         writer.write(b"%x\r\n%b\r\n" % (len(event), event))

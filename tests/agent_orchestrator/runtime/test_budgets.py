@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -145,6 +146,10 @@ async def test_a_reached_budget_asks_and_an_approval_goes_on(settings: Settings,
         assert (asked.subject["spent"], asked.subject["more"]) == (2.0, 2.0)
         held = await TaskService(resources).get(task.id, "local")
         assert (held.status, held.waiting_for, provider.calls) == (TaskStatus.WAITING, "approval of the budget", 2)
+        async with resources.database.transaction() as tx:
+            await resources.jobs.enqueue(tx, task.id)
+        await asyncio.sleep(0.5)
+        assert (await waiting(resources, task.id)).id == asked.id
         await decide(resources, asked, "approve")
         done = await ended(resources, task.id)
         statuses = [event.data["new_status"] for event in await events_of(resources, task.id) if event.type == "status_update"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 
@@ -126,6 +127,21 @@ async def test_a_stream_that_stays_silent_says_so(bench: Bench) -> None:
 async def test_an_answer_that_breaks_off_is_asked_for_again(bench: Bench) -> None:
     bench.stand_in.say(Answer(("one ", "two ", "three"), cut_after=2), Answer(("whole",)))
     assert (await bench.model().ainvoke("hi")).text == "whole"
+
+
+async def test_an_answer_without_its_end_is_no_answer(bench: Bench) -> None:
+    bench.stand_in.say(Answer(("one ", "two ", "three"), end_after=2), Answer(("whole",)))
+    assert (await bench.model().ainvoke("hi")).text == "whole"
+
+
+async def test_a_cancelled_call_ends_at_once(bench: Bench) -> None:
+    bench.stand_in.say(Answer(("never",), silent_after=0))
+    call = asyncio.create_task(bench.model().ainvoke("hi"))
+    while bench.stand_in.script:
+        await asyncio.sleep(0.01)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(call, 2)
 
 
 async def test_an_overload_that_is_told_inside_the_answer_is_tried_again(bench: Bench) -> None:
