@@ -42,20 +42,36 @@ class Commands:
 
     async def undo_outside(self) -> list[str]:
         """The paths that were changed and are not in the plan, as they were again. TaskFailedError when one cannot be brought back."""
-        outside = self._scope.outside((await self._workspace.diff()).stats.get("paths", []))
+        outside = await self._outside()
         if not outside:
             return []
-        task = self._context.task
-        assert task.base_commit is not None
         for path in outside:
-            await self._workspace.run(["rm", "-rf", "--", f"./{path}"], timeout_s=60)
-            before = await self._context.forge.read_file(task.repo, task.base_commit, path)
-            if before is not None:
-                await self._workspace.write(path, before)
-        left = self._scope.outside((await self._workspace.diff()).stats.get("paths", []))
+            await self._bring_back(path)
+        left = await self._outside()
+        for mode in ("755", "644"):
+            if left:
+                await self._workspace.run(["chmod", mode, "--", *(f"./{path}" for path in left)], timeout_s=60)
+                left = await self._outside()
         if left:
             raise left_the_plan(left)
         return outside
+
+    async def _outside(self) -> list[str]:
+        return self._scope.outside((await self._workspace.diff()).stats.get("paths", []))
+
+    async def _bring_back(self, path: str) -> None:
+        task = self._context.task
+        assert task.base_commit is not None
+        before = await self._context.forge.read_file(task.repo, task.base_commit, path)
+        if before is not None:
+            try:
+                await self._workspace.write(path, before)
+                return
+            except InvalidRequestError:
+                pass  # Something that is no file is in its place.
+        await self._workspace.run(["rm", "-rf", "--", f"./{path}"], timeout_s=60)
+        if before is not None:
+            await self._workspace.write(path, before)
 
     def tools(self) -> list[BaseTool]:
         from langchain_core.tools import StructuredTool

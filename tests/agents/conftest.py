@@ -47,6 +47,7 @@ def make_scene(tmp_path: Path) -> MakeScene:
         for path, text in files.items():
             (repository / path).parent.mkdir(parents=True, exist_ok=True)
             (repository / path).write_text(text)
+            (repository / path).chmod(0o755 if text.startswith("#!") else 0o644)
         for path, target in (links or {}).items():
             (repository / path).symlink_to(target)
         git(repository, "init", "-q", "-b", "main")

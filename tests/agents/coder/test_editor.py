@@ -139,6 +139,15 @@ async def test_what_a_command_changes_outside_the_plan_is_undone(scene: Scene) -
         assert await workspace.read("other.py") == b"x = 1\n"
 
 
+async def test_modes_and_folders_are_brought_back_too(make_scene: MakeScene) -> None:
+    scene = await make_scene({"app.py": APP, "run.sh": "#!/bin/sh\n", "gone.sh": "#!/bin/sh\n", "plain.txt": "x\n", "was.txt": "y\n"})
+    async with opened(scene) as (_, commands, workspace):
+        await commands.run_command(
+            "echo 3 >> run.sh; rm gone.sh; chmod +x plain.txt; rm was.txt; mkdir was.txt; echo z > was.txt/in; chmod -x run.sh"
+        )
+        assert (await workspace.diff()).is_empty
+
+
 async def test_the_output_of_a_command_is_bounded(scene: Scene) -> None:
     async with opened(scene) as (_, commands, _workspace):
         said = await commands.run_command("seq 1 100000")
