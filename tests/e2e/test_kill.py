@@ -33,7 +33,7 @@ def kill_chat(shell: Shell, repository: str, moment: float) -> None:
 
 
 def goes_on(shell: Shell, make_repository: MakeRepository, moment: float) -> None:
-    repository = make_repository(name=f"killed after {moment:.3f}")
+    repository = make_repository(name=f"killed after {moment:.9f}")
     kill_chat(shell, str(repository), moment)
     started = time.monotonic()
     resumed = shell.run("resume", "--yes", "--json", timeout=90)
