@@ -17,6 +17,8 @@ COST = 40
 SHORTEST_S = 60.0
 LONGEST_S = 3600.0
 
+_NOISE = ("[notice]", "WARNING: Retrying", "npm error A complete log of this run", "npm ERR! A complete log of this run")
+
 
 class InstallError(Exception):
     """What the tests need could not be installed; the message says why."""
@@ -33,8 +35,14 @@ def check_installed(result: CommandResult, tool: str) -> None:
 def closing_lines(result: CommandResult, count: int = 6) -> str:
     """The last lines of what a command wrote, preferring its errors; at most 800 characters."""
     text = result.stderr.strip() or result.stdout.strip()
-    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith(("[notice]", "WARNING: Retrying"))]
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith(_NOISE)]
     return " / ".join(lines[-count:])[-800:]
+
+
+def brief(message: str, width: int = 360) -> str:
+    """A message without its middle where it is longer than `width`: it begins with the tool and ends with when it is tried again."""
+    half = (width - 3) // 2
+    return message if len(message) <= width else f"{message[:half]} … {message[-half:]}"
 
 
 class InstallFailures:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agents.tester.environment import SCRATCH, Log, base_python, node_key
-from agents.tester.install import InstallError, InstallFailures, check_installed
+from agents.tester.install import InstallError, InstallFailures, brief, check_installed
 from agents.tester.junit import MAX_JUNIT_BYTES
 from agents.tester.parse import judge_command
 from agents.tester.toolchains import Toolchains
@@ -21,8 +21,6 @@ from shared.sandbox.port import Command, Sandbox
 from shared.types import CommandResult
 
 _OUTPUT_KEPT = 200_000
-_REASON = 300
-"""Characters of why a command was not run; the output has all of it."""
 _NO_METADATA = ("PackageNotFoundError", "DistributionNotFound", "No package metadata was found")
 _VERSIONS = ("SETUPTOOLS_SCM_PRETEND_VERSION", "PDM_BUILD_SCM_VERSION", "PBR_VERSION", "UV_DYNAMIC_VERSIONING_BYPASS")
 
@@ -62,7 +60,7 @@ class WorkspaceRun:
                 reports.append(await self._judge(command))
             except InstallError as exc:
                 self.output.append(f"{command.text}: {exc}\n")
-                not_run.append(NotRun(command=command.text, reason=str(exc)[:_REASON]))
+                not_run.append(NotRun(command=command.text, reason=brief(str(exc))))
         if not_run and not reports:
             reasons = dict.fromkeys(skipped.reason for skipped in not_run)
             return RunReport(error=f"The tests cannot be run: {' '.join(reasons)}")

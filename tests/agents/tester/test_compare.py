@@ -52,11 +52,13 @@ def test_notes_are_in_the_reason() -> None:
 NPM = [NotRun(command="npm test", reason="npm could not install.")]
 
 
-def test_the_verdict_is_by_what_ran_and_says_what_did_not() -> None:
-    for outcome, verdict in (("green", "passed"), ("none", "none"), ("timeout", "timeout")):
-        results = compare(RunReport(reports=run(outcome).reports, not_run=NPM), None)
-        assert results.verdict == verdict
-        assert results.reason == "`npm test` could not be run: npm could not install."
+@pytest.mark.parametrize(("outcome", "verdict"), [("green", "passed"), ("none", "none"), ("timeout", "timeout")])
+def test_the_verdict_is_by_what_ran_and_says_what_did_not(outcome: Outcome, verdict: str) -> None:
+    results = compare(RunReport(reports=run(outcome).reports, not_run=NPM), None)
+    assert (results.verdict, results.reason) == (verdict, "`npm test` could not be run: npm could not install.")
+
+
+def test_what_did_not_run_changes_no_comparison() -> None:
     red = compare(RunReport(reports=run("red", "a").reports, not_run=NPM), RunReport(reports=run("red", "a").reports, not_run=NPM))
     assert (red.verdict, red.newly_failing) == ("failed", [])
     assert red.reason.startswith("The same test fails on the base commit")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.tester.install import InstallError, InstallFailures
+from agents.tester.install import InstallError, InstallFailures, brief
 
 
 class Clock:
@@ -49,3 +49,11 @@ def test_more_time_or_a_clock_put_back_is_a_new_chance(tmp_path: Path) -> None:
 def test_a_damaged_note_counts_as_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "key.failed").write_text(text)
     InstallFailures(tmp_path).check("key", 60)
+
+
+def test_a_long_reason_keeps_its_beginning_and_its_end() -> None:
+    told = brief("npm could not install: " + "x" * 900 + " (tried again in 5 min)")
+    assert len(told) <= 360
+    assert told.startswith("npm could not install: x")
+    assert told.endswith("x (tried again in 5 min)")
+    assert brief("short") == "short"
