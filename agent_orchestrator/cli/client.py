@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from shared.events.port import EventFeed
 
 TIMEOUT = httpx.Timeout(60, connect=5)
+DRAIN_S = 1.0
+"""Somebody sits at the terminal: what they interrupted is not waited for, `persevere resume` does the step again."""
 RECONNECT_S = 30.0
 
 
@@ -141,6 +143,7 @@ async def _open_in_process(settings: Settings, worker: bool) -> AsyncIterator[Cl
     from agent_orchestrator.identity.token import load_or_create_token
     from agent_orchestrator.resources import open_resources
 
+    settings = settings.model_copy(update={"worker_drain_s": min(settings.worker_drain_s, DRAIN_S)})
     async with open_resources(settings, worker=worker) as resources:
         app = build_app(settings, resources=resources)
         token = settings.token or load_or_create_token(settings.data_dir)

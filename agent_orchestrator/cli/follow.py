@@ -47,11 +47,11 @@ async def _answer(client: Client, view: View, decider: Decider, asked: Json) -> 
         return dict(approval)
     body = {"decision": choice.decision, "revision": approval["revision"], "comment": choice.comment}
     try:
-        await client.post(f"/approvals/{approval_id}/decision", body)
+        decided = await client.post(f"/approvals/{approval_id}/decision", body)
     except RemoteError as error:
         if error.status != 409:
             raise
         view.note(f"{error.message} Someone else was faster; following what they decided.")
     else:
-        view.decided(approval_id, choice.told)
+        view.decided(dict(decided), choice.told)
     return None

@@ -18,8 +18,8 @@ class View(Protocol):
 
     def note(self, text: str) -> None: ...
 
-    def decided(self, approval_id: str, told: str | None) -> None:
-        """A decision was made here; `told` where nobody typed it."""
+    def decided(self, approval: Json, told: str | None) -> None:
+        """A decision was made here, so the approval is now this one; `told` where nobody typed it."""
 
     def pause(self) -> None:
         """Nothing moves on the screen until the next event."""
@@ -44,7 +44,7 @@ class JsonView:
     def note(self, text: str) -> None:
         sys.stderr.write(text.encode("ascii", "backslashreplace").decode() + "\n")
 
-    def decided(self, approval_id: str, told: str | None) -> None:
+    def decided(self, approval: Json, told: str | None) -> None:
         if told:
             self.note(told)
 
@@ -100,8 +100,9 @@ class HumanView:
         self.pause()
         self.console.print(Text(clean(text), style="yellow"))
 
-    def decided(self, approval_id: str, told: str | None) -> None:
-        self._progress.decided(approval_id, told)
+    def decided(self, approval: Json, told: str | None) -> None:
+        self._progress.decided(approval, told)
+        self._progress.start()
 
     def pause(self) -> None:
         self._progress.stop()

@@ -38,6 +38,9 @@ def compare(change: RunReport | None, base: RunReport | None, notes: Sequence[st
 def _verdict(change: RunReport, base: RunReport | None, names: list[str], before: list[str]) -> tuple[Verdict, list[str], str]:
     outcome: Outcome = change.outcome
     reason = change.reason
+    lost = _lost(change, base)
+    if lost:
+        return "failed", lost + [name for name in names if name not in before], f"{reason} On the base commit they can be run."
     if outcome == "green":
         return "passed", [], reason
     if outcome == "none":
@@ -52,7 +55,7 @@ def _verdict(change: RunReport, base: RunReport | None, names: list[str], before
         return "error", [], reason
     newly = [name for name in names if name not in set(before)]
     if base_outcome == "green" or base_outcome == "red":
-        return "failed", newly, reason or _summary(newly, names, before)
+        return "failed", newly, " ".join(filter(None, [_summary(newly, names, before) if not _said(change) else "", reason]))
     why = {
         "none": "has no tests",
         "timeout": "does not end its tests within the limit",
@@ -60,6 +63,17 @@ def _verdict(change: RunReport, base: RunReport | None, names: list[str], before
         None: "was not tested",
     }
     return "failed", newly, f"{reason} The base commit {why[base_outcome]}, so every failure counts as new.".strip()
+
+
+def _said(change: RunReport) -> bool:
+    """Whether a command that was run says more than its failures."""
+    return any(report.reason for report in change.reports)
+
+
+def _lost(change: RunReport, base: RunReport | None) -> list[str]:
+    """Commands that the base commit can run and the change cannot."""
+    ran = {report.command for report in base.reports} if base is not None else set()
+    return [skipped.command for skipped in change.not_run if skipped.command in ran]
 
 
 def _summary(newly: list[str], names: list[str], before: list[str]) -> str:

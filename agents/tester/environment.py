@@ -14,9 +14,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
+from agents.tester.install import InstallError, InstallFailures, check_installed, closing_lines
 from agents.tester.values import NodeNeeds, PythonNeeds
 from shared.sandbox.port import Command, Sandbox
-from shared.types import CommandResult, canonical_json, sha256_hex
+from shared.types import canonical_json, sha256_hex
 
 SCRATCH = ".persevere"
 """A folder of the disposable workspace for our own files: reports, requirement lists, the overlay."""
@@ -32,10 +33,6 @@ RESTS_S = 24 * 3600
 """An environment asked for within this time is never removed."""
 
 
-class InstallError(Exception):
-    """What the tests need could not be installed; the message says why."""
-
-
 def base_python() -> str:
     """The interpreter below our own virtual environment."""
     return str(getattr(sys, "_base_executable", None) or sys.executable)
@@ -48,6 +45,7 @@ class TesterEnvironments:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self.failures = InstallFailures(root)
 
     async def python(self, needs: PythonNeeds, open_sandbox: OpenSandbox, timeout_s: float, log: Log) -> Path:
         """The folder of a virtual environment with everything `needs` names. Raises `InstallError`."""
@@ -57,11 +55,10 @@ class TesterEnvironments:
             await log("installing the test environment: " + (", ".join(needs.requirements) or "locked requirements")[:300])
             await _build_python(sandbox, folder, needs, timeout_s)
 
-        return await self._cached(key, open_sandbox, build)
+        return await self._cached(key, open_sandbox, build, timeout_s)
 
     async def node(self, needs: NodeNeeds, open_sandbox: OpenSandbox, timeout_s: float, log: Log) -> Path:
         """A folder whose `node_modules` has the packages of one package.json. Raises `InstallError`."""
-        key = _key("node", needs.argv, needs.files, platform.platform())
 
         async def build(sandbox: Sandbox, folder: Path) -> None:
             await log(f"installing the packages of {needs.cwd}/package.json")
@@ -71,9 +68,11 @@ class TesterEnvironments:
             command = Command(["/bin/sh", "-c", where, str(folder)], timeout_s=timeout_s, registries=True, environment={"CI": "1"})
             check_installed(await sandbox.run(command), needs.argv[0])
 
-        return await self._cached(key, open_sandbox, build)
+        return await self._cached(node_key(needs), open_sandbox, build, timeout_s)
 
-    async def _cached(self, key: str, open_sandbox: OpenSandbox, build: Callable[[Sandbox, Path], Awaitable[None]]) -> Path:
+    async def _cached(
+        self, key: str, open_sandbox: OpenSandbox, build: Callable[[Sandbox, Path], Awaitable[None]], timeout_s: float
+    ) -> Path:
         """The folder is built in place, since environments hold their own path; only the marker beside it makes it count."""
         home = self._root / key
         marker, folder = home / "complete", home / "content"
@@ -82,16 +81,21 @@ class TesterEnvironments:
                 os.utime(marker)
             if marker.exists():
                 return folder
+        self.failures.check(key, timeout_s)
         self._root.mkdir(parents=True, exist_ok=True, mode=0o755)
         async with _locked(self._root / f"{key}.lock"):
             if marker.exists():
                 return folder
+            self.failures.check(key, timeout_s)
             await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
             folder.mkdir(parents=True)
+            began = self.failures.now()
             try:
                 async with open_sandbox(folder) as sandbox:
                     await build(sandbox, folder)
-            except BaseException:
+            except BaseException as exc:
+                if isinstance(exc, InstallError):
+                    self.failures.note(key, timeout_s, began, str(exc))
                 await asyncio.shield(asyncio.to_thread(shutil.rmtree, home, ignore_errors=True))
                 raise
             marker.write_text("complete\n")
@@ -118,24 +122,14 @@ def _backend(needs: PythonNeeds) -> list[str]:
     return [*needs.backend, *(["editables"] if any("hatch" in line for line in needs.backend) else [])]
 
 
-def check_installed(result: CommandResult, tool: str) -> None:
-    if result.ok:
-        return
-    if result.stopped_by is not None:
-        raise InstallError(f"{tool} was stopped by its limit ({result.stopped_by}): {closing_lines(result)}")
-    raise InstallError(f"{tool} could not install what the tests need: {closing_lines(result)}")
-
-
-def closing_lines(result: CommandResult, count: int = 6) -> str:
-    """The last lines of what a command wrote, preferring its errors; at most 800 characters."""
-    text = result.stderr.strip() or result.stdout.strip()
-    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith(("[notice]", "WARNING: Retrying"))]
-    return " / ".join(lines[-count:])[-800:]
-
-
 def python_key(needs: PythonNeeds) -> str:
     """The name of the environment for these needs with our interpreter."""
     return _key("python", sys.version, platform.platform(), needs.requirements, needs.locked, needs.backend if needs.editable else [])
+
+
+def node_key(needs: NodeNeeds) -> str:
+    """The name of the environment for these packages on this machine."""
+    return _key("node", needs.argv, needs.files, platform.platform())
 
 
 def _key(*parts: object) -> str:

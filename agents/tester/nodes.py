@@ -49,22 +49,29 @@ async def run_change(state: TesterState, runtime: Runtime[TaskContext]) -> Teste
 
 
 def needs_base(state: TesterState) -> bool:
-    """Whether old failures must be told from new ones: only for a change, and only when it is not green."""
+    """Whether old failures must be told from new ones: only for a change, and only when it is not green or not wholly run."""
     run = RunReport.model_validate(state["change_run"])
-    return state.get("patch_sha256") is not None and not run.error and run.outcome in ("red", "broken")
+    return state.get("patch_sha256") is not None and not run.error and (run.outcome in ("red", "broken") or bool(run.not_run))
 
 
 async def run_base(state: TesterState, runtime: Runtime[TaskContext]) -> TesterState:
     """The same on the base commit, by the base commit's own settings."""
-    context = runtime.context
-    await context.journal.log(Stage.TESTING, "tests failed; comparing with the base commit")
+    context, change = runtime.context, RunReport.model_validate(state["change_run"])
     session = TestSession(context)
     setup = await session.detect("base", b"")
     if setup is None:
         return {"base_run": RunReport().model_dump(mode="json")}
+    if change.outcome not in ("red", "broken") and _same_needs(setup, TestSetup.model_validate(state["test_setup"])):
+        return {"base_run": None}
+    await context.journal.log(Stage.TESTING, "tests failed; comparing with the base commit")
     report, output = await session.run("base", b"", await session.prepare(setup))
     await _save_output(context, "test-output-base.txt", output)
     return {"base_run": report.model_dump(mode="json")}
+
+
+def _same_needs(one: TestSetup, other: TestSetup) -> bool:
+    """What could not be installed for the one cannot be installed for the other."""
+    return (one.python, one.node, one.setup) == (other.python, other.node, other.setup)
 
 
 async def judge(state: TesterState, runtime: Runtime[TaskContext]) -> TesterState:

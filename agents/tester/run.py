@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agents.tester.environment import SCRATCH, InstallError, Log, base_python, check_installed
+from agents.tester.environment import SCRATCH, Log, base_python, node_key
+from agents.tester.install import InstallError, InstallFailures, brief, check_installed
 from agents.tester.junit import MAX_JUNIT_BYTES
 from agents.tester.parse import judge_command
 from agents.tester.toolchains import Toolchains
-from agents.tester.values import CommandReport, RunReport, TestCommand, TestSetup
+from agents.tester.values import PYTHON, CommandReport, NodeNeeds, NotRun, RunReport, TestCommand, TestSetup
 from shared.errors import PersevereError
 from shared.sandbox.port import Command, Sandbox
 from shared.types import CommandResult
@@ -26,7 +27,10 @@ _VERSIONS = ("SETUPTOOLS_SCM_PRETEND_VERSION", "PDM_BUILD_SCM_VERSION", "PBR_VER
 
 @dataclass
 class WorkspaceRun:
-    """One workspace's run. `python_home` and `node_homes` are cached environments; times in seconds."""
+    """One workspace's run. `python_home` and `node_homes` are cached environments; times in seconds.
+
+    `failed` has the reasons of what could not be installed: commands that need it are not run, the others are.
+    """
 
     sandbox: Sandbox
     setup: TestSetup
@@ -36,6 +40,8 @@ class WorkspaceRun:
     timeout_s: float
     setup_timeout_s: float
     log: Log
+    failures: InstallFailures
+    failed: dict[str, str] = field(default_factory=dict)
     output: list[str] = field(default_factory=list)
     _overlay: Path | None = None
     _ends: float = 0.0
@@ -44,35 +50,64 @@ class WorkspaceRun:
         """Prepare the workspace, then every command. A limit that is hit ends the run in a clear state."""
         try:
             await self._prepare()
-            self._ends = time.monotonic() + self.timeout_s
-            return RunReport(reports=[await self._judge(command) for command in self.setup.commands])
         except InstallError as exc:
             return RunReport(error=f"The tests cannot be run: {exc}")
+        self._ends = time.monotonic() + self.timeout_s
+        reports: list[CommandReport] = []
+        not_run: list[NotRun] = []
+        for command in self.setup.commands:
+            try:
+                reports.append(await self._judge(command))
+            except InstallError as exc:
+                self.output.append(f"{command.text}: {exc}\n")
+                not_run.append(NotRun(command=command.text, reason=brief(str(exc))))
+        if not_run and not reports:
+            reasons = dict.fromkeys(skipped.reason for skipped in not_run)
+            return RunReport(error=f"The tests cannot be run: {' '.join(reasons)}")
+        return RunReport(reports=reports, not_run=not_run)
 
     async def _prepare(self) -> None:
         await self.sandbox.write(f"{SCRATCH}/.gitignore", b"*\n")
-        if self.setup.python is not None and self.setup.python.editable:
-            await self._install_project(isolated=False)
-        elif self.setup.setup and self.python_home is not None:
-            await self._make_overlay()
+        if self.setup.python is not None and PYTHON not in self.failed:
+            try:
+                if self.setup.python.editable:
+                    await self._install_project(isolated=False)
+                elif self.setup.setup and self.python_home is not None:
+                    await self._make_overlay()
+            except InstallError as exc:
+                self.failed[PYTHON] = str(exc)
         for needs in self.setup.node:
-            home = self.node_homes.get(needs.cwd)
-            if home is not None:
-                link = ["ln", "-sfn", str(home / "node_modules"), "node_modules"]
-                check_installed(await self._shell(Command(link, cwd=needs.cwd, timeout_s=30)), "ln")
-            else:
-                command = Command(
-                    needs.argv, cwd=needs.cwd, timeout_s=self.setup_timeout_s, registries=True, environment=self._environment()
-                )
-                check_installed(await self._shell(command), needs.argv[0])
+            if needs.name not in self.failed:
+                try:
+                    await self._install_node(needs)
+                except InstallError as exc:
+                    self.failed[needs.name] = str(exc)
         for line in self.setup.setup:
             await self.log(f"set-up: {line}"[:300])
             command = Command(["/bin/sh", "-c", line], environment=self._environment(), timeout_s=self.setup_timeout_s, registries=True)
             check_installed(await self._shell(command), f"the set-up command `{line}`")
 
+    async def _install_node(self, needs: NodeNeeds) -> None:
+        home = self.node_homes.get(needs.cwd)
+        if home is not None:
+            link = ["ln", "-sfn", str(home / "node_modules"), "node_modules"]
+            return check_installed(await self._shell(Command(link, cwd=needs.cwd, timeout_s=30)), "ln")
+        key, limit = node_key(needs), self.setup_timeout_s
+        self.failures.check(key, limit)
+        began = self.failures.now()
+        command = Command(needs.argv, cwd=needs.cwd, timeout_s=limit, registries=True, environment=self._environment())
+        try:
+            return check_installed(await self._shell(command), needs.argv[0])
+        except InstallError as exc:
+            self.failures.note(key, limit, began, str(exc))
+            raise
+
     async def _judge(self, command: TestCommand) -> CommandReport:
+        """Raises `InstallError` when the command cannot be run here."""
         if command.argv[0] in self.toolchains.missing:
-            return CommandReport(command=command.text, outcome="broken", reason=f"{command.argv[0]} is not installed on this machine.")
+            raise InstallError(f"{command.argv[0]} is not installed on this machine.")
+        if reason := self.setup.blocked(command, self.failed):
+            raise InstallError(reason)
         result, junit = await self._attempt(command)
         if command.kind == "pytest" and result.exit_code == 4 and "unrecognized arguments" in result.stderr + result.stdout:
             await self.log("pytest does not know options of the repository's settings; running without its addopts")

@@ -11,10 +11,11 @@ from pydantic import Field
 
 from agents.context import OpenWorkspace, TaskContext
 from agents.tester.detect import detect, files_to_read
-from agents.tester.environment import InstallError, TesterEnvironments, in_use
+from agents.tester.environment import TesterEnvironments, in_use
+from agents.tester.install import InstallError
 from agents.tester.run import WorkspaceRun
 from agents.tester.toolchains import find_toolchains
-from agents.tester.values import RunReport, TestSetup
+from agents.tester.values import PYTHON, RunReport, TestSetup
 from shared.errors import PersevereError
 from shared.sandbox.port import Sandbox
 from shared.types import Stage, Value
@@ -23,12 +24,15 @@ _MAX_READ = 1_000_000
 
 
 class Prepared(Value):
-    """Cached environments by host path, or why there is none. `setup` is what will be run, which may be the fallback."""
+    """Cached environments by host path, and why there is none. `setup` is what will be run, which may be the fallback."""
 
     setup: TestSetup
     python: str | None = None
     node: dict[str, str] = Field(default_factory=dict)
+    failed: dict[str, str] = Field(default_factory=dict)
+    """Reasons by the name of what could not be installed; the commands that do not need it are run."""
     error: str = ""
+    """Set when nothing can be run."""
 
 
 class TestSession:
@@ -54,28 +58,37 @@ class TestSession:
 
     async def prepare(self, setup: TestSetup) -> Prepared:
         """Build or find the environments; pytest that cannot be had gives way to unittest where that runs every test."""
-        try:
-            return await self._prepare(setup)
-        except InstallError as exc:
-            if not setup.fallback or setup.python is None:
-                return Prepared(setup=setup, error=f"The tests cannot be run: {exc}")
-            await self._log(f"{exc}; the tests are run by unittest instead")
-        needs = setup.python
-        rest = [line for line in needs.requirements if not line.lower().startswith("pytest")]
-        lesser = setup.model_copy(
-            update={"commands": setup.fallback, "fallback": [], "python": needs.model_copy(update={"requirements": rest})}
-        )
-        return await self.prepare(lesser)
+        prepared = await self._prepare(setup)
+        lack = prepared.failed.get(PYTHON)
+        if lack and setup.fallback and setup.python is not None:
+            await self._log(f"{lack}; the tests are run by unittest instead")
+            rest = [line for line in setup.python.requirements if not line.lower().startswith("pytest")]
+            others = [command for command in setup.commands if command.kind != "pytest"]
+            needs = setup.python.model_copy(update={"requirements": rest})
+            return await self.prepare(setup.model_copy(update={"commands": setup.fallback + others, "fallback": [], "python": needs}))
+        reasons = [setup.blocked(command, prepared.failed) for command in setup.commands]
+        if reasons and all(reasons):
+            return Prepared(setup=setup, error=f"The tests cannot be run: {' '.join(dict.fromkeys(reasons))}")
+        for reason in prepared.failed.values():
+            await self._log(f"{reason}; the other tests are run")
+        return prepared
 
     async def _prepare(self, setup: TestSetup) -> Prepared:
         python: str | None = None
         node: dict[str, str] = {}
+        failed: dict[str, str] = {}
         if setup.python is not None and not (setup.python.is_empty and not setup.setup):
-            python = str(await self._environments.python(setup.python, self._open, self._setup_limit, self._log))
+            try:
+                python = str(await self._environments.python(setup.python, self._open, self._setup_limit, self._log))
+            except InstallError as exc:
+                failed[PYTHON] = str(exc)
         for needs in setup.node:
             if not needs.in_place:
-                node[needs.cwd] = str(await self._environments.node(needs, self._open, self._setup_limit, self._log))
-        return Prepared(setup=setup, python=python, node=node)
+                try:
+                    node[needs.cwd] = str(await self._environments.node(needs, self._open, self._setup_limit, self._log))
+                except InstallError as exc:
+                    failed[needs.name] = str(exc)
+        return Prepared(setup=setup, python=python, node=node, failed=failed)
 
     async def run(self, name: str, patch: bytes, prepared: Prepared) -> tuple[RunReport, str]:
         """The report and everything that was printed, bounded."""
@@ -100,6 +113,8 @@ class TestSession:
                 node_homes={cwd: Path(path) for cwd, path in prepared.node.items()},
                 timeout_s=self._test_limit,
                 setup_timeout_s=self._setup_limit,
+                failures=self._environments.failures,
+                failed=dict(prepared.failed),
                 log=self._log,
             )
             report = await run.run()

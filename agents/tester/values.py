@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field
@@ -9,6 +10,8 @@ from pydantic import Field
 from shared.types import TestFailure, Value
 
 RunnerKind = Literal["pytest", "unittest", "tox", "node", "go", "cargo", "make", "shell"]
+PYTHON = "python"
+"""The name of a set-up's Python environment among what can fail to be installed."""
 Outcome = Literal["green", "red", "broken", "none", "timeout"]
 
 
@@ -52,6 +55,10 @@ class NodeNeeds(Value):
     files: dict[str, str]
     in_place: bool = False
 
+    @property
+    def name(self) -> str:
+        return f"node {self.cwd}"
+
 
 class TestSetup(Value):
     """How a repository is tested. `setup` are the repository's own set-up commands, run in the workspace with the registries in reach."""
@@ -63,6 +70,16 @@ class TestSetup(Value):
     python: PythonNeeds | None = None
     node: list[NodeNeeds] = Field(default_factory=list)
     python_path: list[str] = Field(default_factory=list)
+
+    def needs_of(self, command: TestCommand) -> list[str]:
+        """What must be installed for one command: `PYTHON` and folders of Node packages. A composed command may need everything."""
+        composed = command.kind in ("make", "shell")
+        python = [PYTHON] if self.python is not None and (composed or command.kind in ("pytest", "unittest", "tox")) else []
+        return python + [needs.name for needs in self.node if composed or (command.kind == "node" and needs.cwd == command.cwd)]
+
+    def blocked(self, command: TestCommand, failed: Mapping[str, str]) -> str:
+        """Why a command cannot be run, given the reasons of what could not be installed; empty when it can."""
+        return " ".join(dict.fromkeys(failed[name] for name in self.needs_of(command) if name in failed))
 
 
 class CommandReport(Value):
@@ -78,12 +95,24 @@ class CommandReport(Value):
     reason: str = ""
 
 
+class NotRun(Value):
+    """A command that could not be started beside others that were."""
+
+    command: str
+    reason: str
+
+    @property
+    def text(self) -> str:
+        return f"`{self.command}` could not be run: {self.reason}"
+
+
 class RunReport(Value):
-    """All commands of one workspace; the outcome is the worst of them."""
+    """All commands of one workspace; the outcome is the worst of those that were run."""
 
     reports: list[CommandReport] = Field(default_factory=list)
+    not_run: list[NotRun] = Field(default_factory=list)
     error: str = ""
-    """Set when the tests could not be started at all."""
+    """Set when no tests could be started at all."""
 
     @property
     def outcome(self) -> Outcome:
@@ -98,4 +127,5 @@ class RunReport(Value):
 
     @property
     def reason(self) -> str:
-        return " ".join(dict.fromkeys(filter(None, [self.error, *(report.reason for report in self.reports)])))
+        told = [self.error, *(report.reason for report in self.reports), *(skipped.text for skipped in self.not_run)]
+        return " ".join(dict.fromkeys(filter(None, told)))

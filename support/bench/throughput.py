@@ -1,23 +1,19 @@
 """Tasks through a workflow of three nodes without a model, by the durable queue: tasks a second, and milliseconds for one alone.
 
 From the creation of the task to its last event, everything stored: task, job, lease, checkpoints with durability sync, events.
-`step` compares the same graph with the plain saver of LangGraph on the same database, one task alone (`ratio`).
+`first_ms` is the time until a follower has the first event that a node wrote.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 from measure import data_folder, percentile, tell
-from psycopg.rows import dict_row
-from psycopg_pool import AsyncConnectionPool
 from typing_extensions import TypedDict
 
 from agent_orchestrator.resources import Resources, open_resources
@@ -28,9 +24,9 @@ from agent_orchestrator.runtime.worker import open_run_worker
 from agent_orchestrator.tasks.service import TaskDraft, TaskService
 from config.settings import Settings
 from shared.store.records import Task
-from shared.types import Stage, TaskStatus, new_id
+from shared.types import Stage, TaskStatus
 
-ALONE, CROWDS = 30, ((10, 200), (100, 300))
+CROWDS = ((1, 40), (10, 200), (100, 300))
 
 
 class State(TypedDict, total=False):
@@ -43,6 +39,7 @@ class Context:
 
 
 async def first(state: State, runtime: Runtime[Context]) -> State:
+    await runtime.context.journal.log(Stage.PLANNING, "one")
     return {"words": ["one"]}
 
 
@@ -58,58 +55,44 @@ async def third(state: State, runtime: Runtime[Context]) -> State:
     return {"words": [*state["words"], "three"]}
 
 
-async def last(state: State) -> State:
-    return {"words": [*state["words"], "three"]}
-
-
-def three_nodes(end: Any = third) -> Any:
+def three_nodes() -> Any:
     graph: Any = StateGraph(State, context_schema=Context)
-    for name, node in (("first", first), ("second", second), ("third", end)):
+    for name, node in (("first", first), ("second", second), ("third", third)):
         graph.add_node(name, node)
     for left, right in ((START, "first"), ("first", "second"), ("second", "third"), ("third", END)):
         graph.add_edge(left, right)
     return graph
 
 
-async def one_task(resources: Resources) -> float:
-    """Seconds from the request to the last event."""
+async def one_task(resources: Resources) -> tuple[float, float]:
+    """Seconds from the request to the last event, and to the first that a node wrote."""
     began = time.perf_counter()
     draft = TaskDraft(user_id="local", prompt="count", title="count", repo="/bench", workflow="investigation")
     async with resources.database.transaction() as tx:
         task = await TaskService(resources).create(tx, draft)
+    heard = 0.0
     async for event in resources.feed.follow(task.id):
+        heard = heard or (time.perf_counter() - began if event.stage is Stage.PLANNING else 0.0)
         if event.type == "task_completed":
             break
-    return time.perf_counter() - began
+    return time.perf_counter() - began, heard
 
 
-async def crowd(one: Callable[[], Awaitable[float]], size: int, count: int) -> dict[str, float]:
+async def crowd(resources: Resources, size: int, count: int) -> dict[str, float]:
     """`count` tasks, `size` at a time."""
     left = iter(range(count))
-    taken: list[float] = []
+    taken: list[tuple[float, float]] = []
 
     async def person() -> None:
         for _ in left:
-            taken.append(await one())
+            taken.append(await one_task(resources))
 
     began = time.perf_counter()
     await asyncio.gather(*(person() for _ in range(size)))
-    return {"per_second": round(count / (time.perf_counter() - began), 1), "p50_ms": round(percentile(taken, 0.5) * 1000, 1)}
-
-
-async def bare_step_ms(conninfo: str) -> float:
-    """Milliseconds a node of the same graph by LangGraph alone."""
-    pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
-        conninfo, min_size=1, max_size=2, kwargs={"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row}, open=False
-    )
-    taken = []
-    async with pool:
-        graph = three_nodes(last).compile(checkpointer=AsyncPostgresSaver(pool))
-        for _ in range(ALONE):
-            began = time.perf_counter()
-            await graph.ainvoke({"words": []}, {"configurable": {"thread_id": new_id("bare")}}, durability="sync")
-            taken.append(time.perf_counter() - began)
-    return percentile(taken, 0.5) * 1000 / 3
+    figures = {"per_second": count / (time.perf_counter() - began)}
+    for name, values in zip(("p50_ms", "first_ms"), zip(*taken, strict=True), strict=True):
+        figures[name] = percentile(values, 0.5) * 1000
+    return {name: round(value, 1) for name, value in figures.items()}
 
 
 async def main() -> None:
@@ -120,14 +103,9 @@ async def main() -> None:
                 return Context(FencedJournal(lease, resources.artifacts))
 
             async with open_run_worker(resources, lambda opened, saver: RunExecutor(opened, saver, three_nodes(), context)):
-                for _ in range(5):
-                    await one_task(resources)
-                alone = [await one_task(resources) for _ in range(ALONE)]
-                figures: dict[str, Any] = {"alone_ms": round(percentile(alone, 0.5) * 1000, 1)}
-                for size, count in CROWDS:
-                    figures[f"at_{size}"] = await crowd(lambda: one_task(resources), size, count)
-            bare = await bare_step_ms(resources.database.conninfo)
-    tell("throughput", **figures, bare_step_ms=round(bare, 2))
+                await crowd(resources, 1, 10)
+                figures = {f"at_{size}": await crowd(resources, size, count) for size, count in CROWDS}
+    tell("throughput", **figures)
 
 
 if __name__ == "__main__":

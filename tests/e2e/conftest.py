@@ -125,9 +125,29 @@ def make_repository(tmp_path: Path) -> MakeRepository:
     return make
 
 
-@pytest.fixture(scope="module")
+HOLD = """
+import asyncio, sys
+from pathlib import Path
+from shared.store.embedded import open_embedded_postgres
+
+async def hold():
+    async with open_embedded_postgres(Path(sys.argv[1])):
+        print("open", flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+
+asyncio.run(hold())
+"""
+
+
+@pytest.fixture(scope="session")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    """One data folder for a file's tests: the database is made once."""
+    """One data folder for all files, its database kept open: no command has to start and stop it."""
     home = tmp_path_factory.mktemp("home")
-    yield Shell(home, home / "data with späces")
+    made = Shell(home, home / "data with späces")
+    command = [sys.executable, "-c", HOLD, str(made.data)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "open\n"
+        yield made
+        holder.communicate(timeout=30)
     shutil.rmtree(home, ignore_errors=True)

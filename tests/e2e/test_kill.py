@@ -5,20 +5,31 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.e2e.conftest import MakeRepository, task_branches
+from tests.e2e.conftest import Shell as MakeShell
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Shell
 
 RENAME = "rename load_conf to load_config"
 SEED = int(os.environ.get("PERSEVERE_TEST_SEED", "0")) or random.SystemRandom().randrange(1 << 30)
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """A data folder whose database nobody else keeps open: it has to get up again too."""
+    home = tmp_path_factory.mktemp("home")
+    yield MakeShell(home, home / "data")
+    shutil.rmtree(home, ignore_errors=True)
 
 
 def kill_chat(shell: Shell, repository: str, moment: float) -> None:
@@ -33,7 +44,7 @@ def kill_chat(shell: Shell, repository: str, moment: float) -> None:
 
 
 def goes_on(shell: Shell, make_repository: MakeRepository, moment: float) -> None:
-    repository = make_repository(name=f"killed after {moment:.3f}")
+    repository = make_repository(name=f"killed after {moment:.9f}")
     kill_chat(shell, str(repository), moment)
     started = time.monotonic()
     resumed = shell.run("resume", "--yes", "--json", timeout=90)

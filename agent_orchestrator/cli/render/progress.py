@@ -51,10 +51,10 @@ class Progress:
             self._console.print(shown)
         self._refresh()
 
-    def decided(self, approval_id: str, told: str | None) -> None:
-        """A decision that was made here: its event need not be told again."""
-        self._own.add(approval_id)
-        self._decided = True
+    def decided(self, approval: Json, told: str | None) -> None:
+        """A decision that was made here: its event need not be told again. It may wait for a second person."""
+        self._own.add(str(approval.get("approval_id") or approval.get("id")))
+        self._decided, self._since = approval.get("status") != "pending", self._clock()
         if told:
             self._console.print(Text("✓ ", style="green").append(told, style="default"))
 

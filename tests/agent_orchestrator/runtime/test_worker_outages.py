@@ -67,9 +67,7 @@ async def test_runs_go_on_after_an_outage_of_the_database(resources: Resources, 
 
 async def test_a_rolling_restart_under_load(resources: Resources, repository: Path, settings: Settings, tmp_path: Path) -> None:
     """Three workers, thirty tasks, each worker restarted in turn. A lease of 60 s: whoever had to wait for a reap would be late."""
-    (repository / ".persevere.yml").write_text("commands:\n  migrate:\n    run: [sleep, '0.5']\n")
-    git(repository, "add", "-A")
-    git(repository, "commit", "-q", "-m", "a command")
+    _with_command(repository)
     async with workers(str(settings.database_url), tmp_path, worker_lease_s="60", worker_concurrency="3") as start:
         serving: list[WorkerProcess] = [await start(data=f"data{number}") for number in range(3)]
         began = time.monotonic()
@@ -86,6 +84,32 @@ async def test_a_rolling_restart_under_load(resources: Resources, repository: Pa
     times = sorted((task.finished_at - task.created_at).total_seconds() for task in done if task.finished_at)
     sys.stderr.write(f"\n30 tasks in {time.monotonic() - began:.1f} s, slowest {times[-1]:.1f} s; drains {drains} s\n")
     assert times[-1] < 45
+
+
+async def test_workers_that_are_killed_under_load(resources: Resources, repository: Path, settings: Settings, tmp_path: Path) -> None:
+    """Three workers, twenty tasks, one killed every few seconds and started again: every task ends well, its events without a gap."""
+    _with_command(repository)
+    async with workers(str(settings.database_url), tmp_path, worker_concurrency="3") as start:
+        serving: list[WorkerProcess] = [await start(data=f"data{number}") for number in range(3)]
+        driven = [asyncio.create_task(_through(resources, repository, number * 0.5)) for number in range(20)]
+        for number in range(4):
+            await asyncio.sleep(2)
+            serving[number].send(signal.SIGKILL)
+            await serving[number].ended()
+            serving.append(await start(data=f"data{number}"))
+        done = await asyncio.gather(*driven)
+    assert {(task.status, task.outcome) for task in done} == {(TaskStatus.COMPLETED, "answered")}, [task.error for task in done]
+    for task in done:
+        seqs = _seqs(str(settings.database_url), task.id)
+        assert seqs == list(range(1, len(seqs) + 1))
+        types = [event["type"] for event in record(str(settings.database_url), task.id)["events"]]
+        assert [types.count(name) for name in ("plan_ready", "approval_required", "approval_decided", "task_completed")] == [1, 1, 1, 1]
+
+
+def _with_command(repository: Path) -> None:
+    (repository / ".persevere.yml").write_text("commands:\n  migrate:\n    run: [sleep, '0.5']\n")
+    git(repository, "add", "-A")
+    git(repository, "commit", "-q", "-m", "a command")
 
 
 async def _through(resources: Resources, repository: Path, after_s: float) -> Task:

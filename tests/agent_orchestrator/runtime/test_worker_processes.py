@@ -180,7 +180,7 @@ async def test_a_second_signal_does_not_wait_for_the_step(resources: Resources, 
         assert first.said[1]["handed_over"] == 1
         with database_rows(str(settings.database_url)) as rows:
             assert [row["state"] for row in rows("SELECT state FROM runs")] == ["idle"]
-            assert [row["status"] for row in rows("SELECT status FROM procrastinate_jobs")] == ["todo"]
+            assert {row["status"] for row in rows("SELECT status FROM procrastinate_jobs")} == {"todo"}
 
 
 async def test_a_worker_that_is_told_to_end_while_it_starts(settings: Settings, tmp_path: Path) -> None:

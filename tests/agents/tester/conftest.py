@@ -122,6 +122,7 @@ class Bench:
         self.notes: list[str] = []
 
     async def test(self, files: Files, change: Mapping[str, str | None] | None = None) -> TestResults:
+        self.folder.mkdir(exist_ok=True)
         base, after = self.folder / "a", self.folder / "b"
         _write(base, files)
         _write(after, {**files, **{path: text for path, text in (change or {}).items() if text is not None}})

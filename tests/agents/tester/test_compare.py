@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agents.tester.compare import compare
-from agents.tester.values import CommandReport, Outcome, RunReport
+from agents.tester.values import CommandReport, NotRun, Outcome, RunReport
 from shared.types import TestFailure
 
 
@@ -47,3 +47,25 @@ def test_the_worst_of_several_commands_counts() -> None:
 
 def test_notes_are_in_the_reason() -> None:
     assert compare(run("green"), None, ["The change skips tests in a.py."]).reason == "The change skips tests in a.py."
+
+
+NPM = [NotRun(command="npm test", reason="npm could not install.")]
+
+
+@pytest.mark.parametrize(("outcome", "verdict"), [("green", "passed"), ("none", "none"), ("timeout", "timeout")])
+def test_the_verdict_is_by_what_ran_and_says_what_did_not(outcome: Outcome, verdict: str) -> None:
+    results = compare(RunReport(reports=run(outcome).reports, not_run=NPM), None)
+    assert (results.verdict, results.reason) == (verdict, "`npm test` could not be run: npm could not install.")
+
+
+def test_what_did_not_run_changes_no_comparison() -> None:
+    red = compare(RunReport(reports=run("red", "a").reports, not_run=NPM), RunReport(reports=run("red", "a").reports, not_run=NPM))
+    assert (red.verdict, red.newly_failing) == ("failed", [])
+    assert red.reason.startswith("The same test fails on the base commit")
+    assert red.reason.endswith("npm could not install.")
+
+
+def test_what_only_the_change_cannot_run_is_its_fault() -> None:
+    base = RunReport(reports=[*run("green").reports, CommandReport(command="npm test", outcome="green")])
+    results = compare(RunReport(reports=run("green").reports, not_run=NPM), base)
+    assert (results.verdict, results.newly_failing) == ("failed", ["npm test"])

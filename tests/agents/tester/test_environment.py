@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from agents.tester.environment import InstallError, TesterEnvironments, in_use, prune, python_key
+from agents.tester.environment import TesterEnvironments, in_use, prune, python_key
+from agents.tester.install import InstallError
 from agents.tester.values import PythonNeeds
 from shared.sandbox.port import Command, Sandbox, SandboxSpec
 from shared.sandbox.process import ProcessProvider

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -188,6 +189,49 @@ async def test_node(bench: Bench) -> None:
     results = await bench.test(files, {"add.js": "exports.add = (a, b) => a - b;\n"})
     assert (results.verdict, results.passed, results.failed) == ("failed", 1, 1), results
     assert results.newly_failing == ["adds"]
+
+
+PACKAGE = '{"name": "x", "version": "1.0.0", "scripts": {"test": "node --test"}%s}'
+UNINSTALLABLE = ', "devDependencies": {"NO SUCH NAME": "1.0.0"}'
+
+
+@pytest.mark.parametrize("more", ["", ', "workspaces": ["packages/*"]'], ids=["cached", "in place"])
+async def test_a_runner_that_cannot_be_installed_hides_no_other(bench: Bench, tmp_path: Path, more: str) -> None:
+    """Its failure is remembered: neither the base commit nor the next task tries it again."""
+    if shutil.which("npm") is None:
+        pytest.skip("install node and npm: apt-get install nodejs npm")
+    files = {**GREEN, "package.json": PACKAGE % (UNINSTALLABLE + more)}
+    results = await bench.test(files, HARMLESS)
+    assert (results.verdict, results.passed) == ("passed", 2), results
+    assert "`npm test` could not be run: npm could not install" in results.reason
+    assert "test-output-base.txt" not in bench.journal.artifacts
+    notes = {path: path.stat().st_mtime_ns for path in bench.environments.glob("*.failed")}
+    assert len(notes) == 1
+    second = type(bench)(tmp_path / "second")
+    second.environments = bench.environments
+    results = await second.test(files, BROKEN)
+    assert (results.verdict, len(results.newly_failing)) == ("failed", 2), results
+    assert "tried again in" in results.reason
+    assert {path: path.stat().st_mtime_ns for path in bench.environments.glob("*.failed")} == notes
+
+
+async def test_a_change_that_makes_a_runner_uninstallable_fails(bench: Bench) -> None:
+    if shutil.which("npm") is None:
+        pytest.skip("install node and npm: apt-get install nodejs npm")
+    node = {"a.test.js": "require('node:test')('is there', () => {});\n"}
+    results = await bench.test({**GREEN, **node, "package.json": PACKAGE % ""}, {"package.json": PACKAGE % UNINSTALLABLE})
+    assert (results.verdict, results.newly_failing, results.passed) == ("failed", ["npm test"], 2), results
+
+
+async def test_a_runner_that_is_not_on_this_machine_hides_no_other(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("git", "bwrap"):
+        (programs / name).symlink_to(str(shutil.which(name)))
+    monkeypatch.setenv("PATH", str(programs))
+    results = await bench.test({**GREEN, "package.json": PACKAGE % ""}, HARMLESS)
+    assert (results.verdict, results.passed) == ("passed", 2), results
+    assert "npm is not installed on this machine" in results.reason
 
 
 async def test_cargo(bench: Bench) -> None:

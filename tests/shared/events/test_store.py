@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
@@ -93,15 +92,14 @@ async def test_a_retry_after_the_end_is_followed(database: Database, task_id: st
     assert [event.seq for event in await _collect(feed, task_id)] == [1, 2, 3]
 
 
-async def test_news_arrive_quickly_and_no_connection_is_held(database: Database, task_id: str, feed: StoredEventFeed) -> None:
+async def test_news_are_announced_and_no_connection_is_held(database: Database, task_id: str, feed: StoredEventFeed) -> None:
     async with aclosing(feed.follow(task_id)) as events:
         waiting = asyncio.ensure_future(anext(events))
         await asyncio.sleep(0.3)
         assert database._engine.pool.checkedout() == 0  # type: ignore[attr-defined]
-        began = time.perf_counter()
         await _log(database, task_id, "now")
-        assert (await waiting).data == {"message": "now"}
-        assert time.perf_counter() - began < 0.5
+        async with asyncio.timeout(10):  # the feed looks by itself only every 30 s while it listens
+            assert (await waiting).data == {"message": "now"}
 
 
 async def test_the_feed_survives_the_loss_of_its_connection(database: Database, task_id: str, feed: StoredEventFeed) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -351,8 +350,8 @@ async def test_any_bytes_names_and_modes_come_through(before: dict[str, tuple[st
         assert await forge.list_files(str(repo), made) == sorted(after)
 
 
-@pytest.mark.parametrize(("files", "limit_s"), [(2_000, 15.0), pytest.param(50_000, 60.0, marks=pytest.mark.slow)])
-async def test_many_files(forge: LocalForge, tmp_path: Path, run_git: Git, files: int, limit_s: float) -> None:
+@pytest.mark.parametrize("files", [2_000, pytest.param(50_000, marks=pytest.mark.slow)])
+async def test_many_files(forge: LocalForge, tmp_path: Path, run_git: Git, files: int) -> None:
     repo = tmp_path / "big"
     run_git(tmp_path, "init", "--quiet", "--initial-branch=main", "big")
     parts = [b"commit refs/heads/main\ncommitter x <x@x> 1 +0000\ndata 1\nx\n"]
@@ -361,11 +360,9 @@ async def test_many_files(forge: LocalForge, tmp_path: Path, run_git: Git, files
         parts.append(b"M 100644 inline d%d/f%d.py\ndata %d\n%s\n" % (number // 200, number, len(content), content))
     run_git(repo, "fast-import", "--quiet", stdin=b"".join(parts))
     run_git(repo, "reset", "--quiet", "--hard")
-    started = time.monotonic()
     checkout = await opened(forge, repo)
     (checkout.folder / "d0" / "f0.py").write_text("y = 1\n")
     diff = await forge.diff(checkout)
     assert diff.stats["paths"] == ["d0/f0.py"]
     made = await forge.commit_id(str(repo), commit_of(diff.base_commit, diff.patch), tmp_path / "g")
     await forge.push(str(repo), made, "persevere/x", tmp_path / "g")
-    assert time.monotonic() - started < limit_s

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-import statistics
-import time
-
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from shared.intent.port import Intent, Turn
 from shared.intent.rules import RulesRecogniser, recognise
+from shared.intent.text import LIMIT, read_text
 
 APPROVAL = (Turn("assistant", "The plan of task_k3v9x2m1q8ab is ready. Do you approve it?"),)
 QUESTION = (Turn("user", "deploy"), Turn("assistant", "Which service: api or worker?"))
@@ -160,17 +158,13 @@ def test_vague_requests_are_asked_about(message: str, vague: bool) -> None:
     assert (found.question is not None) is vague
 
 
-async def test_a_message_takes_less_than_a_millisecond() -> None:
-    recogniser, times = RulesRecogniser(), []
-    for _ in range(200):
-        start = time.perf_counter()
-        await recogniser.recognise("ingest crashes on empty csv files: IndexError in reader.py:31")
-        times.append(time.perf_counter() - start)
-    assert statistics.median(times) < 0.001
+async def test_the_port_answers_as_the_rules_do() -> None:
+    message = "ingest crashes on empty csv files: IndexError in reader.py:31"
+    assert await RulesRecogniser().recognise(message) == recognise(message)
 
 
-def test_a_long_message_is_read_in_bounded_time() -> None:
-    start = time.perf_counter()
-    for char in ("a ", "please, ", "cancel the job ", "yes ", "?", "\n"):
-        recognise(char * (100_000 // len(char)), APPROVAL)
-    assert time.perf_counter() - start < 2
+@pytest.mark.parametrize("repeated", ["a ", "please, ", "cancel the job ", "yes ", "?", "\n", "x"])
+def test_only_the_beginning_of_a_long_message_is_read(repeated: str) -> None:
+    long = repeated * (100_000 // len(repeated))
+    assert len(read_text(long).raw) <= LIMIT
+    assert recognise(long, APPROVAL) == recognise(long[: LIMIT * 2], APPROVAL)

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -78,9 +77,7 @@ async def test_starts_keeps_its_data_and_stops_with_its_last_user(data_dir: Path
             assert same == url
         assert _query(url, "SELECT answer FROM kept") == 42
     assert await _gone(places)
-    began = time.monotonic()
     async with open_embedded_postgres(data_dir) as url:
-        assert time.monotonic() - began < 3
         assert _query(url, "SELECT answer FROM kept") == 42
     assert await _gone(places)
 

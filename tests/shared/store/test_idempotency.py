@@ -52,11 +52,14 @@ async def test_another_request_in_flight_is_told_at_once(database: Database) -> 
 
 
 async def test_work_that_is_rolled_back_leaves_the_key_free(database: Database) -> None:
-    with pytest.raises(ZeroDivisionError):
+    async def work() -> None:
         async with database.transaction() as tx:
             assert await idempotency.begin(tx, "ann", "key", "h") is None
             await idempotency.finish(tx, "ann", "key", "h", 201, {})
             raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await work()
     assert await _once(database, request_hash="other") is None
 
 

@@ -57,7 +57,7 @@ def test_a_plan_that_is_asked_about_is_not_told_twice() -> None:
 def test_a_decision_made_here_is_told_once() -> None:
     out = StringIO()
     progress = Progress(Console(file=out, width=120, markup=False, highlight=False))
-    progress.decided("appr_1", "approved by --yes (risk low)")
+    progress.decided({"approval_id": "appr_1", "status": "approved"}, "approved by --yes (risk low)")
     for number, by in ((1, "local"), (2, "anna")):
         progress.event({"type": "approval_decided", "stage": "review", "approval_id": f"appr_{number}", "decision": "approve", "by": by})
     assert out.getvalue().splitlines() == ["✓ approved by --yes (risk low)", "✓ approved by anna"]
@@ -68,3 +68,12 @@ def test_the_live_line_is_one_line_however_narrow_the_terminal() -> None:
     progress = Progress(console)
     progress.event({"type": "log", "stage": "coding", "message": "a long line " * 9})
     assert len(console.render_lines(progress._line())) == 1
+
+
+def test_after_a_decision_it_goes_on_or_waits_for_the_second_person() -> None:
+    progress = Progress(Console(file=StringIO()))
+    progress.event({"type": "approval_required", "stage": "review", "approval": {}})
+    progress.decided({"approval_id": "appr_1", "status": "pending"}, None)
+    assert "waiting for a decision" in progress.current().plain
+    progress.decided({"approval_id": "appr_1", "status": "approved"}, None)
+    assert "going on" in progress.current().plain
