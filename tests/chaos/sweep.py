@@ -69,14 +69,17 @@ class Sweep:
         return Outcome(point, 1, KILLED in ended, tuple(wrong), time.monotonic() - started)
 
     def disturb(
-        self, expected: Story, disturbance: Callable[[Ordeal], None], prepare: Callable[[Path], None] = lambda data_dir: None
+        self,
+        expected: Story,
+        disturbance: Callable[[Ordeal, Callable[[], bool]], None],
+        prepare: Callable[[Path], None] = lambda data_dir: None,
     ) -> list[str]:
         """One life on an embedded server of its own that is disturbed meanwhile; what is wrong afterwards."""
         ordeal = replace(self._prepare(), database_url=None)
         prepare(ordeal.data_dir)
         process = self._context.Process(target=live, args=(ordeal,))
         process.start()
-        disturbance(ordeal)
+        disturbance(ordeal, process.is_alive)
         process.join(LIFE_S)
         if process.exitcode != 0:
             process.kill()

@@ -21,12 +21,16 @@ from tests.chaos.sweep import Sweep
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 START_S = 60
+GoesOn = Callable[[], bool]
+"""Whether the process that works on the task is alive."""
 
 
-def _server(ordeal: Ordeal) -> int:
-    """The postmaster of the life's embedded server, when it is up and the task has begun."""
+def _server(ordeal: Ordeal, goes_on: GoesOn) -> int | None:
+    """The postmaster of the life's embedded server, when it is up and the task has begun; None when the life is over."""
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
+        if not goes_on():
+            return None
         pid = cluster.server_pid(find_places(ordeal.data_dir)) if (ordeal.data_dir / "postgres").exists() else None
         if pid is not None and list((ordeal.data_dir / "workspaces").glob("*")):
             return pid
@@ -39,21 +43,30 @@ def _family(pid: int) -> list[int]:
     return [pid, *map(int, listed.split())]
 
 
-def _killed(ordeal: Ordeal) -> None:
-    for _ in range(3):
-        os.kill(_server(ordeal), signal.SIGKILL)
-        time.sleep(random.uniform(1.5, 4))
+def _killed(ordeal: Ordeal, goes_on: GoesOn) -> None:
+    _signal_thrice(ordeal, goes_on, signal.SIGKILL)
 
 
-def _restarted(ordeal: Ordeal) -> None:
+def _restarted(ordeal: Ordeal, goes_on: GoesOn) -> None:
     """SIGINT is the server's fast shutdown: it ends every session at once."""
-    for _ in range(3):
-        os.kill(_server(ordeal), signal.SIGINT)
-        time.sleep(random.uniform(1.5, 4))
+    _signal_thrice(ordeal, goes_on, signal.SIGINT)
 
 
-def _frozen(ordeal: Ordeal) -> None:
-    family = _family(_server(ordeal))
+def _signal_thrice(ordeal: Ordeal, goes_on: GoesOn, number: int) -> None:
+    """At least once; the life may be over before the third time."""
+    for turn in range(3):
+        server = _server(ordeal, goes_on)
+        assert server is not None or turn > 0
+        if server is not None:
+            with suppress(ProcessLookupError):
+                os.kill(server, number)
+            time.sleep(random.uniform(1.5, 4))
+
+
+def _frozen(ordeal: Ordeal, goes_on: GoesOn) -> None:
+    server = _server(ordeal, goes_on)
+    assert server is not None
+    family = _family(server)
     for pid in family:
         os.kill(pid, signal.SIGSTOP)
     time.sleep(20)
@@ -63,7 +76,7 @@ def _frozen(ordeal: Ordeal) -> None:
 
 
 @pytest.mark.parametrize("disturbance", [_killed, _restarted, _frozen])
-def test_a_task_outlives_its_database(disturbance: Callable[[Ordeal], None], sweep: Sweep) -> None:
+def test_a_task_outlives_its_database(disturbance: Callable[[Ordeal, GoesOn], None], sweep: Sweep) -> None:
     story, _ = sweep.undisturbed()
     assert sweep.disturb(story, disturbance) == []
 
@@ -87,8 +100,8 @@ def small_disk() -> Iterator[Callable[[Path], None]]:
         subprocess.run(["umount", "-l", folder], check=False)
 
 
-def _full(ordeal: Ordeal) -> None:
-    _server(ordeal)
+def _full(ordeal: Ordeal, goes_on: GoesOn) -> None:
+    assert _server(ordeal, goes_on) is not None
     places = find_places(ordeal.data_dir)
     filler = places.cluster.with_name("filler")
     for _ in range(10):

@@ -64,8 +64,8 @@ def _frozen(redis: OwnRedis) -> None:
 def test_a_task_outlives_its_redis(disturbance: Callable[[OwnRedis], None], redis_sweep: RedisSweep) -> None:
     story, _ = redis_sweep.undisturbed()
 
-    def disturb(ordeal: Ordeal) -> None:
-        while not list((ordeal.data_dir / "workspaces").glob("*")):
+    def disturb(ordeal: Ordeal, goes_on: Callable[[], bool]) -> None:
+        while goes_on() and not list((ordeal.data_dir / "workspaces").glob("*")):
             time.sleep(0.05)
         disturbance(redis_sweep.redis)
 
