@@ -6,7 +6,21 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("help_time", "startup", "idle_memory", "chat_turn", "task_overhead", "streams", "lists", "events", "recovery", "demo_time")
+NAMES = (
+    "help_time",
+    "startup",
+    "idle_memory",
+    "chat_turn",
+    "task_overhead",
+    "streams",
+    "lists",
+    "events",
+    "recovery",
+    "throughput",
+    "steps",
+    "long_talk",
+    "demo_time",
+)
 
 if __name__ == "__main__":
     here = Path(__file__).parent
