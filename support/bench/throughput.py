@@ -7,6 +7,7 @@ From the creation of the task to its last event, everything stored: task, job, l
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -104,6 +105,7 @@ async def main() -> None:
 
             async with open_run_worker(resources, lambda opened, saver: RunExecutor(opened, saver, three_nodes(), context)):
                 await crowd(resources, 1, 10)
+                gc.freeze()  # as the server does
                 figures = {f"at_{size}": await crowd(resources, size, count) for size, count in CROWDS}
     tell("throughput", **figures)
 
