@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 
 import pytest
 
@@ -26,13 +27,13 @@ def _tell(outcomes: list[Outcome]) -> str:
     return "\n".join([f"points {len(reached)}, survived {len(survived)}, seed {SEED}", *wrong])
 
 
-def _judge(outcomes: list[Outcome], capsys: pytest.CaptureFixture[str]) -> None:
+def _judge(outcomes: list[Outcome], capsys: pytest.CaptureFixture[str], may_miss: float = MISSED) -> None:
     told = _tell(outcomes)
     with capsys.disabled():
         print(f"\n{told}")  # noqa: T201
     assert not any(outcome.wrong for outcome in outcomes), told
     missed = [outcome.point for outcome in outcomes if not outcome.reached]
-    assert len(missed) <= max(1, MISSED * len(outcomes)), missed
+    assert len(missed) <= max(1, may_miss * len(outcomes)), missed
 
 
 def test_some_points(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
@@ -63,7 +64,10 @@ def test_every_point(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_moments_by_lot_and_several_deaths_in_one_life(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
-    """Between the points too, and up to three deaths before the task may end."""
+    """Between the points too, and up to three deaths before the task may end; some of them come too late."""
     story, _ = sweep.undisturbed()
-    lot = random.Random(SEED)
-    _judge([sweep.kill_after(story, [lot.uniform(0.1, 2.5) for _ in range(lot.randint(1, 3))]) for _ in range(10)], capsys)
+    began = time.monotonic()
+    sweep.undisturbed()
+    lot, life_s = random.Random(SEED), time.monotonic() - began
+    deaths = [[lot.uniform(0.05, 0.7 * life_s) for _ in range(lot.randint(1, 3))] for _ in range(12)]
+    _judge([sweep.kill_after(story, moments) for moments in deaths], capsys, may_miss=0.5)
