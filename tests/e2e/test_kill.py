@@ -56,7 +56,7 @@ def goes_on(shell: Shell, make_repository: MakeRepository, moment: float) -> Non
     assert resumed.code == 0, told
 
 
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("number", range(2))
 def test_a_kill_loses_and_repeats_nothing(number: int, shell: Shell, make_repository: MakeRepository) -> None:
     goes_on(shell, make_repository, random.Random(SEED + number).uniform(0.0, 3.0))
 
