@@ -39,12 +39,12 @@ def _judge(outcomes: list[Outcome], capsys: pytest.CaptureFixture[str], may_miss
 def test_some_points(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
     """A handful by lot, for every run of the tests."""
     story, counts = sweep.undisturbed()
-    _judge(sweep.kill_at(story, random.Random(SEED).sample(kills_of(counts), 6)), capsys)
+    _judge(sweep.kill_at(story, random.Random(SEED).sample(kills_of(counts), 6)), capsys, may_miss=0.5)
 
 
 def test_some_points_of_a_model_s_task(model_sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
     story, counts = model_sweep.undisturbed()
-    _judge(model_sweep.kill_at(story, random.Random(SEED).sample(kills_of(counts), 6)), capsys)
+    _judge(model_sweep.kill_at(story, random.Random(SEED).sample(kills_of(counts), 6)), capsys, may_miss=0.5)
 
 
 @pytest.mark.slow
