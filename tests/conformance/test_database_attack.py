@@ -16,10 +16,7 @@ from typing import Any
 
 import pytest
 
-from shared.sandbox.bubblewrap import BubblewrapProvider
-from shared.sandbox.landlock import LandlockProvider
 from shared.sandbox.port import Command, Sandbox, SandboxProvider, SandboxSpec
-from shared.sandbox.process import ProcessProvider
 from shared.store import postgres_cluster
 from shared.store.embedded import open_embedded_postgres
 from shared.store.postgres_places import Places, find_places
@@ -111,20 +108,6 @@ SERVER_REFUSES = (
     {"abstract", "guess", "trust", "program", "program out", "server file", "large object", "become superuser"}
     | {f"tcp {host}" for host in ("127.0.0.1", "localhost", "0.0.0.0", "::1")}
 )  # fmt: skip
-
-
-@pytest.fixture(params=["bubblewrap", "landlock", "process"])
-async def provider(request: pytest.FixtureRequest, tmp_path: Path) -> SandboxProvider:
-    found: dict[str, SandboxProvider] = {
-        "bubblewrap": BubblewrapProvider(),
-        "landlock": LandlockProvider(tmp_path / "data"),
-        "process": ProcessProvider(tmp_path / "data"),
-    }
-    provider = found[request.param]
-    probe = await provider.probe()
-    if not probe.works:
-        pytest.skip(f"{probe.reason}. {probe.next_step}")
-    return provider
 
 
 @pytest.fixture(params=["beside the workspace", "around the workspace"])
