@@ -79,7 +79,7 @@ class Resources:
             if self._provider is None:
                 from shared.sandbox.registry import choose_sandbox
 
-                self._provider = await choose_sandbox(self.settings.sandbox, data_dir=self.settings.data_dir)
+                self._provider = await choose_sandbox(self.settings)
             return self._provider
 
 

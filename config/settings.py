@@ -26,6 +26,9 @@ WELL_KNOWN = {
     "ANTHROPIC_BASE_URL": "anthropic_base_url",
     "GOOGLE_API_KEY": "google_api_key",
     "GOOGLE_GEMINI_BASE_URL": "google_base_url",
+    "E2B_API_KEY": "e2b_api_key",
+    "E2B_API_URL": "e2b_api_url",
+    "E2B_SANDBOX_URL": "e2b_sandbox_url",
 }
 INTERNAL = frozenset({"PERSEVERE_URL"})
 """Variables with our prefix that the command line reads itself."""
@@ -48,7 +51,18 @@ class Settings(BaseModel):
     """Days after a task's end until what only its going on would need is removed; ten times as long for a failed one."""
     requests_per_minute: int = Field(default=0, ge=0)
     """Chat turns and new tasks of one user in a minute; 0: no limit."""
-    sandbox: Literal["auto", "bubblewrap", "landlock", "process"] = "auto"
+    sandbox: Literal["auto", "bubblewrap", "landlock", "docker", "e2b", "process"] = "auto"
+    sandbox_image: str = "persevere-sandbox"
+    """The image of Docker sandboxes, made from `compose/sandbox/Dockerfile`. The engine is the one of `DOCKER_HOST`."""
+    sandbox_runtime: str | None = None
+    """The engine's runtime for them; None: gVisor's `runsc` where the engine has it, else its default."""
+    sandbox_template: str = "persevere"
+    """The template of E2B sandboxes, made from the same Dockerfile."""
+    sandbox_ttl_s: int = Field(default=4 * 3600, ge=60, le=24 * 3600)
+    """Seconds after which a sandbox elsewhere ends by itself, whatever became of us."""
+    e2b_api_key: SecretStr | None = None
+    e2b_api_url: str | None = None
+    e2b_sandbox_url: str | None = None
     model: str = NONE
     """`provider:name`, or `none`: recipes only."""
     model_fallbacks: tuple[str, ...] = ()

@@ -70,6 +70,18 @@ class SandboxError(PersevereError):
     status = 503
 
 
+class SandboxGoneError(SandboxError):
+    """The sandbox is no more, and what was not collected with it. The work begins again in a new one."""
+
+    code = "sandbox_gone"
+
+
+class SandboxUnreachableError(SandboxError):
+    """The sandbox's provider does not answer; the sandbox may still be there."""
+
+    code = "sandbox_unreachable"
+
+
 class TaskFailedError(PersevereError):
     """A task cannot go on. Raised by agents; the supervisor turns it into the task's `error`."""
 

@@ -120,7 +120,7 @@ async def _sandbox(settings: Settings) -> Check:
     from shared.sandbox.registry import choose_sandbox
 
     try:
-        provider = await choose_sandbox(settings.sandbox, data_dir=settings.data_dir)
+        provider = await choose_sandbox(settings)
     except PersevereError as error:
         return _failed("sandbox", error)
     kind = "isolated" if provider.isolated else "NOT isolated: a repository's code can do what you can"

@@ -12,10 +12,10 @@ from pathlib import Path
 from shared.sandbox import forwarder, seccomp
 from shared.sandbox.cgroup import ControlGroup, Hierarchy, find_hierarchy
 from shared.sandbox.egress import sweep_egress
-from shared.sandbox.environment import NO_REGISTRIES, SYSTEM_FILES, SYSTEM_FOLDERS, build_environment, interpreter_folders
+from shared.sandbox.environment import NO_REGISTRIES, SYSTEM_FILES, SYSTEM_FOLDERS, build_environment, host_system, interpreter_folders
 from shared.sandbox.execution import Launch, memory_file
 from shared.sandbox.local import LocalSandbox, check_spec
-from shared.sandbox.port import Command, Probe, Sandbox, SandboxSpec
+from shared.sandbox.port import Command, Keeper, Probe, Sandbox, SandboxSpec, System
 
 _USER = 1000
 _PORT = 8378
@@ -146,7 +146,10 @@ class BubblewrapProvider:
         resolved, baseline = await check_spec(spec)
         return BubblewrapSandbox(resolved, self.groups(), baseline, shutil.which("bwrap") or "bwrap")
 
-    async def sweep(self) -> int:
+    async def system(self) -> System:
+        return host_system()
+
+    async def sweep(self, keeper: Keeper | None = None) -> int:
         hierarchy = self.groups()
         return sweep_egress() + (hierarchy.sweep() if hierarchy else 0)
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import platform
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
+
+from shared.sandbox.port import System
 
 SYSTEM_FOLDERS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 SYSTEM_FILES = (
@@ -57,6 +61,14 @@ def build_environment(home: str, temporary: str, added: Mapping[str, str]) -> di
 
 NO_REGISTRIES = {"PIP_NO_INDEX": "1", "PIP_RETRIES": "0", "UV_OFFLINE": "1", "NPM_CONFIG_OFFLINE": "true", "NPM_CONFIG_FETCH_RETRIES": "0"}
 """Makes the installers of a command that may not reach the registries fail at once, not after retries."""
+
+
+@lru_cache(maxsize=1)
+def host_system() -> System:
+    """This machine's own programs: test environments are made with the interpreter below our own virtual environment."""
+    base = str(getattr(sys, "_base_executable", None) or sys.executable)
+    identity = f"{sys.version} {platform.platform()}"
+    return System(identity, base, (sys.version_info.major, sys.version_info.minor), sys.executable, host=True)
 
 
 def interpreter_folders() -> list[Path]:

@@ -17,7 +17,7 @@ from shared.errors import SandboxError
 from shared.sandbox.cgroup import ControlGroup
 from shared.sandbox.limits import HARD_OUTPUT_FACTOR, KeptOutput, build_decoder, combine, disk_usage
 from shared.sandbox.port import Limits, OutputSink
-from shared.sandbox.process_tree import tree_usage
+from shared.sandbox.process_tree import descendants, tree_usage
 from shared.types import CommandResult
 
 StopReason = Literal["timeout", "memory", "output", "disk", "cancelled"]
@@ -71,17 +71,35 @@ class Execution:
         self._note = ""
         self._status_text = b""
         self._reports_status = launch.status is not None
+        self._pid = 0
 
     def stop(self, reason: StopReason) -> None:
         if self._stopped_by is None and not self._stop.is_set():
             self._stopped_by = reason
         self._stop.set()
 
+    def freeze(self) -> None:
+        """Stop every process of the command where it is; its time limit runs on."""
+        self._signal_all(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        """To every process, until there are no more new ones: a process that was not reached may start others."""
+        reached: set[int] = set()
+        while fresh := (self._group.pids() if self._group is not None else descendants(self._pid)) - reached:
+            for pid in fresh:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+            reached |= fresh
+
     async def run(self, stdin: bytes, timeout_s: float) -> CommandResult:
         started = time.monotonic()
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._launch.close)
             process, pumps = await self._start(stdin, stack)
+            self._pid = process.pid
             watch = asyncio.create_task(self._watch(process.pid))
             try:
                 await self._wait(process, timeout_s)

@@ -10,6 +10,7 @@ from shared.errors import InvalidRequestError, NotFoundError, SandboxError
 from shared.sandbox import workspace
 from shared.sandbox.cgroup import ControlGroup, Hierarchy
 from shared.sandbox.egress import EgressProxy, open_egress
+from shared.sandbox.environment import host_system
 from shared.sandbox.execution import Execution, Launch, Quota
 from shared.sandbox.limits import disk_usage
 from shared.sandbox.port import Command, OutputSink, SandboxSpec
@@ -34,6 +35,7 @@ class LocalSandbox:
         self._egress_lock = asyncio.Lock()
         self._resources = contextlib.AsyncExitStack()
         self.root = spec.workspace
+        self.system = host_system()
 
     async def launch(self, command: Command, group: ControlGroup | None, stack: contextlib.AsyncExitStack) -> Launch:
         """How this adapter starts a command; what must live as long as the command goes on the stack."""
@@ -42,6 +44,7 @@ class LocalSandbox:
     async def run(self, command: Command, on_output: OutputSink | None = None) -> CommandResult:
         """See `Sandbox.run`. NotFoundError when `cwd` is missing, SandboxError when the sandbox itself cannot start."""
         self._check(command)
+        await self.resume()
         async with contextlib.AsyncExitStack() as stack:
             group = self._open_group(stack)
             launch = await self.launch(command, group, stack)
@@ -77,6 +80,17 @@ class LocalSandbox:
 
     async def exists(self, path: str) -> bool:
         return await asyncio.to_thread(workspace.exists, self._spec.workspace, path)
+
+    async def collect(self) -> None:
+        """The host's folders are the sandbox's own."""
+
+    async def pause(self) -> None:
+        for execution in self._running:
+            execution.freeze()
+
+    async def resume(self) -> None:
+        for execution in self._running:
+            execution.thaw()
 
     async def aclose(self) -> None:
         """Ends every process and waits until they are gone."""
@@ -117,5 +131,6 @@ async def check_spec(spec: SandboxSpec) -> tuple[SandboxSpec, int]:
         readable=tuple(path.absolute() for path in spec.readable if path.exists()),
         writable=tuple(path.absolute() for path in spec.writable if path.exists()),
         limits=spec.limits,
+        labels=spec.labels,
     )
     return resolved, await asyncio.to_thread(disk_usage, [resolved.workspace, *resolved.writable])

@@ -15,10 +15,10 @@ from typing import Any
 
 from shared.sandbox import launcher
 from shared.sandbox.cgroup import ControlGroup, Hierarchy, find_hierarchy, process_start
-from shared.sandbox.environment import NO_REGISTRIES, build_environment
+from shared.sandbox.environment import NO_REGISTRIES, build_environment, host_system
 from shared.sandbox.execution import Launch, memory_file
 from shared.sandbox.local import LocalSandbox, check_spec
-from shared.sandbox.port import Command, Probe, Sandbox, SandboxSpec
+from shared.sandbox.port import Command, Keeper, Probe, Sandbox, SandboxSpec, System
 
 
 class ProcessSandbox(LocalSandbox):
@@ -96,7 +96,10 @@ class ProcessProvider:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-{process_start(os.getpid())}-", dir=self._folder.resolve()))
 
-    async def sweep(self) -> int:
+    async def system(self) -> System:
+        return host_system()
+
+    async def sweep(self, keeper: Keeper | None = None) -> int:
         hierarchy = self.groups()
         removed = hierarchy.sweep() if hierarchy else 0
         if self._folder.is_dir():

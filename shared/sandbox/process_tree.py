@@ -10,6 +10,17 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 def tree_usage(root: int) -> tuple[int, int]:
     """How many processes descend from `root`, itself included, and the bytes of memory they hold resident together."""
+    inside = _tree(root)
+    return len(inside), sum(inside.values())
+
+
+def descendants(root: int) -> set[int]:
+    """The processes that descend from `root`, itself included."""
+    return set(_tree(root))
+
+
+def _tree(root: int) -> dict[int, int]:
+    """Resident bytes by process."""
     parents: dict[int, int] = {}
     resident: dict[int, int] = {}
     for entry in os.scandir("/proc"):
@@ -26,4 +37,4 @@ def tree_usage(root: int) -> tuple[int, int]:
         found = {pid for pid, parent in parents.items() if parent in inside and pid not in inside}
         inside |= found
         grew = bool(found)
-    return len(inside), sum(resident[pid] for pid in inside)
+    return {pid: resident[pid] for pid in inside}

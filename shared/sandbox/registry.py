@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from shared.errors import SandboxError
 from shared.sandbox.port import SandboxProvider
@@ -12,41 +13,53 @@ from shared.sandbox.port import SandboxProvider
 _UNSAFE = "or, only for code you trust, set PERSEVERE_SANDBOX=process, which is unsafe: it isolates nothing"
 
 
-def _bubblewrap(data_dir: Path) -> SandboxProvider:
+class SandboxSettings(Protocol):
+    """What the providers are built from; `config.settings.Settings` has it."""
+
+    @property
+    def data_dir(self) -> Path: ...
+    @property
+    def sandbox(self) -> str: ...
+
+
+def _bubblewrap(settings: SandboxSettings) -> SandboxProvider:
     from shared.sandbox.bubblewrap import BubblewrapProvider
 
     return BubblewrapProvider()
 
 
-def _landlock(data_dir: Path) -> SandboxProvider:
+def _landlock(settings: SandboxSettings) -> SandboxProvider:
     from shared.sandbox.landlock import LandlockProvider
 
-    return LandlockProvider(data_dir)
+    return LandlockProvider(settings.data_dir)
 
 
-def _process(data_dir: Path) -> SandboxProvider:
+def _process(settings: SandboxSettings) -> SandboxProvider:
     from shared.sandbox.process import ProcessProvider
 
-    return ProcessProvider(data_dir)
+    return ProcessProvider(settings.data_dir)
 
 
-PROVIDERS: dict[str, Callable[[Path], SandboxProvider]] = {"bubblewrap": _bubblewrap, "landlock": _landlock, "process": _process}
-"""Strongest first."""
+PROVIDERS: dict[str, Callable[[SandboxSettings], SandboxProvider]] = {"bubblewrap": _bubblewrap, "landlock": _landlock, "process": _process}
+"""In the order in which `auto` tries them."""
+NEEDS_LINUX = ("bubblewrap", "landlock")
+NEVER_AUTOMATIC = ("process", "e2b")
 
 
-async def choose_sandbox(setting: str, *, data_dir: Path) -> SandboxProvider:
-    """The provider of that name, or for `auto` the strongest isolated one whose probe works. SandboxError says what to do otherwise."""
+async def choose_sandbox(settings: SandboxSettings) -> SandboxProvider:
+    """The provider of that name, or for `auto` the first isolated one whose probe works. SandboxError says what to do otherwise."""
+    setting = settings.sandbox
     if setting != "auto" and setting not in PROVIDERS:
         raise SandboxError(f"There is no sandbox named {setting!r}.", f"Use one of: auto, {', '.join(PROVIDERS)}.")
     reasons = []
     next_step = ""
     for name in PROVIDERS if setting == "auto" else [setting]:
-        if setting == "auto" and name == "process":
+        if setting == "auto" and name in NEVER_AUTOMATIC:
             continue
-        if name != "process" and sys.platform != "linux":
+        if name in NEEDS_LINUX and sys.platform != "linux":
             reasons.append(f"{name} needs Linux")
             continue
-        provider = PROVIDERS[name](data_dir)
+        provider = PROVIDERS[name](settings)
         probe = await provider.probe()
         if probe.works:
             return provider

@@ -138,6 +138,28 @@ async def test_cancelling_kills_the_tree_first(sandbox: Sandbox) -> None:
     assert not alive(marker)
 
 
+async def test_a_paused_sandbox_stands_still_and_goes_on(sandbox: Sandbox) -> None:
+    lines: list[str] = []
+
+    async def sink(text: str) -> None:
+        lines.extend(text.split())
+
+    script = "(while true; do echo tick; sleep 0.05; done) & sleep 1.5; kill $!"
+    running = asyncio.create_task(sandbox.run(Command(argv=["/bin/sh", "-c", script], timeout_s=30), sink))
+    while len(lines) < 3:
+        await asyncio.sleep(0.02)
+    await sandbox.pause()
+    await asyncio.sleep(0.2)
+    before = len(lines)
+    await asyncio.sleep(0.5)
+    assert len(lines) == before
+    await sandbox.resume()
+    assert (await running).exit_code == 0
+    assert len(lines) > before + 2
+    await sandbox.pause()
+    assert (await shell(sandbox, "echo awake")).stdout == "awake\n"
+
+
 async def test_closing_ends_what_runs(sandbox: Sandbox) -> None:
     running = asyncio.create_task(shell(sandbox, "sleep 60"))
     await asyncio.sleep(0.3)

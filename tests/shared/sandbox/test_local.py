@@ -21,10 +21,11 @@ NAMES = ["bubblewrap", "landlock", "process"]
 OWNER = """
 import asyncio, sys
 from pathlib import Path
+from config.settings import load_settings
 from shared.sandbox.port import Command, SandboxSpec
 from shared.sandbox.registry import choose_sandbox
 async def main():
-    provider = await choose_sandbox(sys.argv[1], data_dir=Path(sys.argv[2]))
+    provider = await choose_sandbox(load_settings({}, sandbox=sys.argv[1], data_dir=sys.argv[2]))
     sandbox = await provider.open(SandboxSpec(workspace=Path(sys.argv[3]), task_id="t"))
     await sandbox.run(Command(argv=["/bin/sh", "-c", f"(setsid setsid sleep {sys.argv[4]} &); sleep 60"]))
 asyncio.run(main())
