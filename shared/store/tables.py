@@ -5,6 +5,8 @@ JSON is kept as text (`JSON`, not `JSONB`): what was hashed before it was stored
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -16,6 +18,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    Numeric,
     Table,
     Text,
     UniqueConstraint,
@@ -58,6 +61,7 @@ projects = Table(
     Column("default_branch", Text),
     _json("settings"),
     _time("created_at"),
+    _json("budget", nullable=True),
     Index("ix_projects_user_id_created_at", "user_id", "created_at", "id"),
     Index("ix_projects_user_id_repo", "user_id", "repo"),
 )
@@ -155,6 +159,41 @@ runs = Table(
     CheckConstraint("state IN ('idle', 'queued', 'running', 'ended')", name="state"),
     Index("ix_runs_running_heartbeat_at", "heartbeat_at", postgresql_where=text("state = 'running'")),
     Index("ix_runs_queued", "task_id", postgresql_where=text("state = 'queued'")),
+)
+
+
+def _amount(name: str, kind: Any) -> Column[Any]:
+    return Column(name, kind, nullable=False, server_default=text("0"))
+
+
+spending = Table(
+    "spending",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("owner_id", Text, primary_key=True),
+    Column("period", Text, primary_key=True),
+    _amount("cost_usd", Numeric(20, 8, asdecimal=False)),
+    _amount("tokens", BigInteger),
+    _amount("steps", BigInteger),
+    _amount("time_s", Numeric(20, 3, asdecimal=False)),
+    _amount("unpriced_calls", BigInteger),
+    _amount("more_cost_usd", Numeric(20, 8, asdecimal=False)),
+    _amount("more_tokens", BigInteger),
+    _amount("more_steps", BigInteger),
+    _amount("more_time_s", Numeric(20, 3, asdecimal=False)),
+    CheckConstraint("owner IN ('user', 'project')", name="owner"),
+)
+
+model_keys = Table(
+    "model_keys",
+    metadata,
+    Column("user_id", Text, primary_key=True),
+    Column("provider", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("last_four", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    _time("created_at"),
+    _time("updated_at"),
 )
 
 workers = Table(
