@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from agent_orchestrator.runtime.lease import Lease
-from shared.forge.port import Checkout, Commit, Diff, Forge, RepositoryInfo
+from shared.forge.port import Checkout, Commit, Comparison, Diff, Forge, RepositoryInfo
 
 
 class FencedForge:
@@ -29,6 +29,9 @@ class FencedForge:
 
     async def diff(self, checkout: Checkout) -> Diff:
         return await self._forge.diff(checkout)
+
+    async def compare(self, repo: str, head: str, base: str | None = None) -> Comparison:
+        return await self._forge.compare(repo, head, base)
 
     async def commit_id(self, repo: str, commit: Commit, git_dir: Path) -> str:
         return await self._forge.commit_id(repo, commit, git_dir)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,12 @@ from shared.errors import ConflictError, RepositoryError
 from shared.forge import fingerprint, objects, readers, source, worktree
 from shared.forge.fingerprint import Remembered
 from shared.forge.git import GitError, run_git
-from shared.forge.port import Checkout, Commit, Diff, RepositoryInfo
+from shared.forge.port import Checkout, Commit, Comparison, Diff, RepositoryInfo
 from shared.forge.private import make_private, remove_tree
 from shared.forge.source import OBJECT_ID, Source, TreeState, locate
 from shared.types import sha256_hex
+
+SHORT_ID = re.compile(r"[0-9a-f]{7,39}")
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,18 @@ class LocalForge:
         patch, stats = await worktree.compare(checkout.git_dir, checkout.base_commit)
         return Diff(checkout.base_commit, patch, stats)
 
+    async def compare(self, repo: str, head: str, base: str | None = None) -> Comparison:
+        found = await locate(repo)
+        reader = await self._reader(found)
+        newer = await self._resolve(found, reader, head)
+        older = await self._resolve(found, reader, base) if base is not None else None
+        try:
+            left = await objects.left_at(reader, newer, older)
+            patch, stats = await worktree.compare(reader, left, newer)
+        except GitError as exc:
+            raise _unreadable(found, newer) from exc
+        return Comparison(newer, Diff(left, patch, stats))
+
     async def commit_id(self, repo: str, commit: Commit, git_dir: Path) -> str:
         found = await locate(repo)
         await make_private(git_dir, found.objects, found.object_format)
@@ -168,7 +183,7 @@ class LocalForge:
             if target is not None:
                 break
         else:
-            target = branch if branch is not None and OBJECT_ID.fullmatch(branch) else None
+            target = branch if branch is not None and (OBJECT_ID.fullmatch(branch) or await _is_short_id(reader, branch)) else None
         if target is None:
             raise await _no_commit(found, branch)
         commit = await objects.peel(reader, target)
@@ -192,6 +207,10 @@ class LocalForge:
                 "Make the patch against that commit, in git's format.",
                 code="patch_does_not_apply",
             ) from exc
+
+
+async def _is_short_id(reader: Path, name: str) -> bool:
+    return SHORT_ID.fullmatch(name) is not None and await objects.peel(reader, name) is not None
 
 
 def _checked(commit: str) -> str:

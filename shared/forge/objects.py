@@ -19,6 +19,15 @@ async def peel(git_dir: Path, name: str) -> str | None:
     return answer.text if answer.exit_code == 0 else None
 
 
+async def left_at(git_dir: Path, head: str, base: str | None) -> str:
+    """The commit where `head` left `base`; without a base its first parent. The empty tree where there is neither."""
+    if base is not None:
+        common = await run_git("merge-base", base, head, git_dir=git_dir, check=False)
+        return common.text or base
+    parents = (await run_git("rev-list", "--parents", "--max-count=1", head, git_dir=git_dir)).text.split()[1:]
+    return parents[0] if parents else (await run_git("hash-object", "-t", "tree", "--stdin", git_dir=git_dir)).text
+
+
 async def _tree(git_dir: Path, commit: str, *paths: str) -> list[tuple[str, str, str]]:
     """(mode, object id, path) of everything below a commit, or of one path."""
     options = () if paths else ("-r",)

@@ -43,6 +43,14 @@ class Diff:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """What a commit changed. `diff.base_commit` is where it left the other one: their last common commit, or its first parent."""
+
+    head_commit: str
+    diff: Diff
+
+
+@dataclass(frozen=True)
 class Commit:
     """What is to be committed: `timestamp` is fixed by the task, so that doing it again gives the same commit id."""
 
@@ -72,6 +80,9 @@ class Forge(Protocol):
 
     async def diff(self, checkout: Checkout) -> Diff:
         """What the working tree changed against the base commit, new and deleted files included, ignored files left out."""
+
+    async def compare(self, repo: str, head: str, base: str | None = None) -> Comparison:
+        """What `head` (a branch, or a commit's id, also a short one) changed since it left `base`; without one, in its last commit."""
 
     async def commit_id(self, repo: str, commit: Commit, git_dir: Path) -> str:
         """Build the commit from base and patch without a working tree; the id is the same every time."""

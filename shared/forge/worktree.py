@@ -100,12 +100,14 @@ async def _store(git_dir: Path, contents: list[bytes]) -> list[bytes]:
     return answer.stdout.split()
 
 
-async def compare(git_dir: Path, base_commit: str) -> tuple[bytes, Json]:
-    """The index against the base commit: the patch in git's binary format and its stats."""
-    plain = ("--cached", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color", "--ignore-submodules=all")
+async def compare(git_dir: Path, base_commit: str, head_commit: str | None = None) -> tuple[bytes, Json]:
+    """The index, or `head_commit`, against the base commit: the patch in git's binary format and its stats."""
+    revisions = (base_commit,) if head_commit is None else (base_commit, head_commit)
+    index = ("--cached",) if head_commit is None else ()
+    plain = (*index, "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color", "--ignore-submodules=all")
     form = ("--binary", "--full-index", "--unified=3", "--diff-algorithm=myers", "--src-prefix=a/", "--dst-prefix=b/")
-    patch = (await run_git("diff", *plain, *form, base_commit, "--", git_dir=git_dir)).stdout
-    counts = (await run_git("diff", *plain, "--numstat", "-z", base_commit, "--", git_dir=git_dir)).stdout
+    patch = (await run_git("diff", *plain, *form, *revisions, "--", git_dir=git_dir)).stdout
+    counts = (await run_git("diff", *plain, "--numstat", "-z", *revisions, "--", git_dir=git_dir)).stdout
     insertions = deletions = 0
     paths = []
     for row in counts.split(b"\0")[:-1]:
