@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from shared.forge.port import Diff, Forge
-from shared.models.port import ModelPort, Spend
+from shared.models.port import ModelPort, Spend, Usage
 from shared.recipes.port import RecipeBook, RecipeWorkspace
 from shared.recipes.repository_config import RepositoryConfig
-from shared.sandbox.port import Sandbox
+from shared.sandbox.port import Sandbox, System
 from shared.store.records import Task
 from shared.types import Json, Stage, TaskStatus
 
@@ -28,6 +28,10 @@ class OpenWorkspace(RecipeWorkspace, Protocol):
 
 class Workspaces(Protocol):
     """Opens disposable workspaces of the task's repository: base commit plus patch, in a sandbox, removed at the end."""
+
+    @property
+    def system(self) -> System:
+        """What the sandboxes run with."""
 
     def open(
         self, name: str, patch: bytes = b"", *, readable: Sequence[Path] = (), writable: Sequence[Path] = ()
@@ -96,6 +100,38 @@ class Remarks(Protocol):
 
 
 @dataclass(frozen=True)
+class Step:
+    """One step of an agent's loop, so that the loop can go on after it: what was said in it, and what it left in the workspace.
+
+    `messages` are langchain's, as plain data: those that came before an answer and the answer, or the answers of a round of tools.
+    `patch` is the whole change since the base commit, where a command ran: it stands in place of all that was kept before it. `files` were
+    written after it: path -> content, or None for one that was removed. `state` is what else the agent must know to go on.
+    """
+
+    messages: Sequence[Json]
+    state: Json = field(default_factory=dict)
+    files: Mapping[str, bytes | None] = field(default_factory=dict)
+    patch: bytes | None = None
+
+
+class StepLog(Protocol):
+    """The steps of the piece of work that goes on, kept under the run's lease. A task has one piece at a time."""
+
+    async def read(self, piece: str) -> list[Step]:
+        """What was kept of this piece, in order; nothing when another piece was the last."""
+
+    async def keep(self, piece: str, step: Step, *, used: Sequence[tuple[str, Usage]] = (), told: str = "") -> bool:
+        """Keep a step, what its calls of models used [(model, usage)], and a line for those who watch: all of it at once or nothing.
+
+        The first step of a piece takes the place of what was kept of another. False when the piece has become too big: what was used and
+        the line are in the record, but this step and later ones are not kept.
+        """
+
+    async def forget(self) -> None:
+        """The piece has ended, and its result is kept elsewhere."""
+
+
+@dataclass(frozen=True)
 class TaskContext:
     task: Task
     config: RepositoryConfig
@@ -117,4 +153,6 @@ class TaskContext:
     """The task's model; None: recipes only."""
     spend: Spend | None = None
     """The task's budget; given whenever `models` is."""
+    steps: StepLog | None = None
+    """Given whenever `models` is."""
     remarks: Remarks | None = None

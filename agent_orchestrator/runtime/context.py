@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from agent_orchestrator.runtime.forge import FencedForge
 from agent_orchestrator.runtime.journal import FencedEffects, FencedJournal
 from agent_orchestrator.runtime.lease import Lease
+from agent_orchestrator.runtime.owners import OwnerBudgets
 from agent_orchestrator.runtime.remarks import TaskRemarks
 from agent_orchestrator.runtime.spend import Budget, TaskSpend
 from agent_orchestrator.runtime.workspaces import TaskWorkspaces
@@ -66,7 +67,9 @@ async def build_context(resources: Resources, lease: Lease, task: Task) -> Super
             base_commit=task.base_commit,
             forge=resources.forge,
             provider=provider,
+            system=await provider.system(),
             config=config,
+            labels=labels_of(task, lease),
             root=_fresh_root(resources.settings.data_dir, task.id, lease.epoch),
         ),
         forge=FencedForge(resources.forge, lease),
@@ -85,6 +88,11 @@ async def build_context(resources: Resources, lease: Lease, task: Task) -> Super
     )
 
 
+def labels_of(task: Task, lease: Lease) -> dict[str, str]:
+    """Whose a sandbox is, for `sweeping`."""
+    return {"task": task.id, "epoch": str(lease.epoch)}
+
+
 async def task_spend(
     resources: Resources, lease: Lease, task: Task, config: RepositoryConfig, workflow: Workflow, model: ModelPort
 ) -> TaskSpend:
@@ -94,7 +102,10 @@ async def task_spend(
     base = Budget.of(task, config, workflow.limits)
     prices = known_prices(resources.settings)
     names = (model.name, *resources.settings.model_fallbacks)
-    return TaskSpend(lease, task, base, base.with_grants(asked), [name for name in names if prices.of(name) is None])
+    granted = base.with_grants(asked, task.request.get("budget_set_at") or {})
+    settings = resources.settings
+    owners = OwnerBudgets(task.user_id, task.project_id, settings.limits_of("user"), settings.limits_of("project"))
+    return TaskSpend(lease, task, base, granted, owners, [name for name in names if prices.of(name) is None])
 
 
 def _fresh_root(data_dir: Path, task_id: str, epoch: int) -> Path:

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent_orchestrator.runtime.lease import Lease
 from shared import metrics
-from shared.errors import PersevereError, TaskFailedError, UnavailableError
+from shared.errors import PersevereError, SandboxGoneError, SandboxUnreachableError, TaskFailedError, UnavailableError
 from shared.events import store as events_store
 from shared.store import approvals, audit, runs, tasks
 from shared.types import ApprovalStatus, ErrorInfo, Json, Stage, TaskStatus, utcnow
@@ -26,7 +26,10 @@ OUTAGES = (
     sqlalchemy.exc.OperationalError,
     sqlalchemy.exc.InterfaceError,
     UnavailableError,
+    SandboxGoneError,
+    SandboxUnreachableError,
 )
+"""What is nobody's fault and passes: the run is tried again, from its last checkpoint."""
 
 
 def error_of(exc: Exception) -> PersevereError | None:
@@ -63,9 +66,10 @@ async def keep_waiting(lease: Lease) -> None:
         await lease.let_go(tx, "idle", poison_count=0)
 
 
-async def cancel_now(lease: Lease, outcome: str) -> None:
+async def cancel_now(lease: Lease, outcome: str, note: str = "") -> None:
+    """`note` says why, where the outcome alone does not."""
     async with lease.transaction() as tx:
-        await _end(tx, lease.task_id, TaskStatus.CANCELLED, outcome, None)
+        await _end(tx, lease.task_id, TaskStatus.CANCELLED, outcome, None, note)
         await lease.let_go(tx, "ended", cancel_requested=False)
 
 
@@ -95,7 +99,7 @@ async def expire_due(tx: AsyncConnection) -> int:
     return len(due)
 
 
-async def _end(tx: AsyncConnection, task_id: str, status: TaskStatus, outcome: str | None, error: ErrorInfo | None) -> None:
+async def _end(tx: AsyncConnection, task_id: str, status: TaskStatus, outcome: str | None, error: ErrorInfo | None, note: str = "") -> None:
     await approvals.close_pending(tx, task_id, ApprovalStatus.CANCELLED)
     task = await tasks.get(tx, task_id)
     stage = task.stage if task is not None else Stage.REPORT
@@ -107,8 +111,9 @@ async def _end(tx: AsyncConnection, task_id: str, status: TaskStatus, outcome: s
         "pr_url": task.pr_url if task else None,
         "branch": task.branch if task else None,
         "error": shown or None,
+        "notes": [note] if note else [],
     }
-    details = error.message if error else (outcome or "")
+    details = error.message if error else (note or outcome or "")
     changes: list[tuple[str, Json]] = [("status_update", {"new_status": status.value, "details": details}), ("task_completed", completed)]
     await events_store.append(tx, task_id, stage, changes)
     await audit.append(

@@ -15,6 +15,7 @@ from agent_orchestrator.runtime.admission import admit_waiting
 from agent_orchestrator.runtime.endings import expire_due
 from agent_orchestrator.runtime.host import is_gone
 from agent_orchestrator.runtime.pruning import prune_regularly
+from agent_orchestrator.runtime.sweeping import sweep_regularly
 from shared import metrics
 from shared.background import end_task
 from shared.jobs.worker import JobWorker, WorkerOptions, open_worker
@@ -72,7 +73,7 @@ async def open_run_worker(
         async with AsyncExitStack() as stack:
             stack.push_async_callback(end_task, asyncio.create_task(executor.active.watch(), name="persevere-watch"))
             worker = await stack.enter_async_context(open_worker(resources.jobs, resources.database.conninfo, options))
-            for chore in (_expire(resources), _adopt(resources), prune_regularly(resources, checkpoints)):
+            for chore in (_expire(resources), _adopt(resources), sweep_regularly(resources), prune_regularly(resources, checkpoints)):
                 stack.push_async_callback(end_task, asyncio.create_task(chore, name="persevere-chore"))
             yield worker
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from shared import metrics
 from shared.errors import InvalidRequestError
 from shared.forge.port import Checkout, Diff, Forge
 from shared.recipes.repository_config import RepositoryConfig
-from shared.sandbox.port import Command, Limits, Sandbox, SandboxProvider, SandboxSpec
+from shared.sandbox.port import Command, Limits, Sandbox, SandboxProvider, SandboxSpec, System
 from shared.types import CommandResult
 
 TOOLS = Path(__file__).resolve().parents[2] / "workflows" / "recipes" / "tools"
@@ -37,13 +37,17 @@ class TaskWorkspaces:
         base_commit: str,
         forge: Forge,
         provider: SandboxProvider,
+        system: System,
         config: RepositoryConfig,
         root: Path,
         limits: Limits | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> None:
         self._task_id, self._repo, self._base_commit = task_id, repo, base_commit
         self._forge, self._provider, self._config, self._root = forge, provider, config, root
         self._limits = limits or Limits()
+        self._labels = dict(labels or {})
+        self.system = system
 
     @property
     def git_dir(self) -> Path:
@@ -61,9 +65,10 @@ class TaskWorkspaces:
             spec = SandboxSpec(
                 workspace=checkout.folder,
                 task_id=self._task_id,
-                readable=(*interpreter_folders(), *readable),
+                readable=(*(interpreter_folders() if self.system.host else (TOOLS,)), *readable),
                 writable=tuple(writable),
                 limits=self._limits,
+                labels={**self._labels, "workspace": name},
             )
             sandbox = await self._provider.open(spec)
             metrics.sandbox_opened(self._provider.name)
@@ -102,17 +107,18 @@ class SandboxedWorkspace:
         return await self.sandbox.run(Command(argv=tuple(argv), timeout_s=timeout_s, environment=environment or {}))
 
     async def run_tool(self, argv: Sequence[str], *, stdin: bytes = b"", timeout_s: float = 300) -> CommandResult:
-        return await self.sandbox.run(Command(argv=tool_command(argv), stdin=stdin, timeout_s=timeout_s))
+        return await self.sandbox.run(Command(argv=tool_command(argv, self.sandbox.system), stdin=stdin, timeout_s=timeout_s))
 
     async def diff(self) -> Diff:
+        await self.sandbox.collect()
         return await self._forge.diff(self._checkout)
 
 
-def tool_command(argv: Sequence[str]) -> tuple[str, ...]:
-    """The full command of one of our own tools: a script of ours under our interpreter, or a program of our environment."""
+def tool_command(argv: Sequence[str], system: System) -> tuple[str, ...]:
+    """The full command of one of our own tools: a script of ours under an interpreter that has its packages, or a program beside that."""
     name, *rest = argv
     if "/" in name:
         raise InvalidRequestError(f"{name!r} is not the name of a tool.", "Name a script of workflows/recipes/tools or a program.")
     if name.endswith(".py"):
-        return (sys.executable, "-I", str(TOOLS / name), *rest)
-    return (str(Path(sys.executable).parent / name), *rest)
+        return (system.tool_python, "-I", str(TOOLS / name), *rest)
+    return (str(PurePosixPath(system.tool_python).parent / name), *rest)

@@ -6,22 +6,20 @@ import asyncio
 import contextlib
 import fcntl
 import os
-import platform
 import shutil
-import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from agents.tester.install import InstallError, InstallFailures, check_installed, closing_lines
 from agents.tester.values import NodeNeeds, PythonNeeds
-from shared.sandbox.port import Command, Sandbox
+from shared.sandbox.port import Command, Sandbox, System
 from shared.types import canonical_json, sha256_hex
 
 SCRATCH = ".persevere"
 """A folder of the disposable workspace for our own files: reports, requirement lists, the overlay."""
-_FORMAT = 1
+_FORMAT = 2
 
 OpenSandbox = Callable[[Path], AbstractAsyncContextManager[Sandbox]]
 Log = Callable[[str], Awaitable[None]]
@@ -33,23 +31,21 @@ RESTS_S = 24 * 3600
 """An environment asked for within this time is never removed."""
 
 
-def base_python() -> str:
-    """The interpreter below our own virtual environment."""
-    return str(getattr(sys, "_base_executable", None) or sys.executable)
-
-
 class TesterEnvironments:
-    """Environments by the hash of what is in them, below `root`. Any number of processes may ask for the same one."""
+    """Environments by the hash of what is in them, below `root`. Any number of processes may ask for the same one.
+
+    They are made in sandboxes with the programs of `system`, and serve in those alone.
+    """
 
     __test__ = False
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root: Path, system: System) -> None:
+        self._root, self._system = root, system
         self.failures = InstallFailures(root)
 
     async def python(self, needs: PythonNeeds, open_sandbox: OpenSandbox, timeout_s: float, log: Log) -> Path:
         """The folder of a virtual environment with everything `needs` names. Raises `InstallError`."""
-        key = python_key(needs)
+        key = python_key(needs, self._system)
 
         async def build(sandbox: Sandbox, folder: Path) -> None:
             await log("installing the test environment: " + (", ".join(needs.requirements) or "locked requirements")[:300])
@@ -62,16 +58,19 @@ class TesterEnvironments:
 
         async def build(sandbox: Sandbox, folder: Path) -> None:
             await log(f"installing the packages of {needs.cwd}/package.json")
-            for name, text in needs.files.items():
-                (folder / name).write_text(text)
             where = f'cd "$0" && exec {" ".join(needs.argv)}'
             command = Command(["/bin/sh", "-c", where, str(folder)], timeout_s=timeout_s, registries=True, environment={"CI": "1"})
             check_installed(await sandbox.run(command), needs.argv[0])
 
-        return await self._cached(node_key(needs), open_sandbox, build, timeout_s)
+        return await self._cached(node_key(needs, self._system), open_sandbox, build, timeout_s, needs.files)
 
     async def _cached(
-        self, key: str, open_sandbox: OpenSandbox, build: Callable[[Sandbox, Path], Awaitable[None]], timeout_s: float
+        self,
+        key: str,
+        open_sandbox: OpenSandbox,
+        build: Callable[[Sandbox, Path], Awaitable[None]],
+        timeout_s: float,
+        files: Mapping[str, str] | None = None,
     ) -> Path:
         """The folder is built in place, since environments hold their own path; only the marker beside it makes it count."""
         home = self._root / key
@@ -89,10 +88,13 @@ class TesterEnvironments:
             self.failures.check(key, timeout_s)
             await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
             folder.mkdir(parents=True)
+            for name, text in (files or {}).items():
+                (folder / name).write_text(text)
             began = self.failures.now()
             try:
                 async with open_sandbox(folder) as sandbox:
                     await build(sandbox, folder)
+                    await sandbox.collect()
             except BaseException as exc:
                 if isinstance(exc, InstallError):
                     self.failures.note(key, timeout_s, began, str(exc))
@@ -105,7 +107,7 @@ class TesterEnvironments:
 
 async def _build_python(sandbox: Sandbox, folder: Path, needs: PythonNeeds, timeout_s: float) -> None:
     """`-I` keeps the repository's own modules from shadowing venv and pip."""
-    made = await sandbox.run(Command([base_python(), "-I", "-m", "venv", str(folder)], timeout_s=timeout_s))
+    made = await sandbox.run(Command([sandbox.system.python, "-I", "-m", "venv", str(folder)], timeout_s=timeout_s))
     if not made.ok:
         raise InstallError("a virtual environment could not be made: " + closing_lines(made))
     pip = [str(folder / "bin" / "python"), "-I", "-m", "pip", "install", "--no-input", "--progress-bar=off", "-r"]
@@ -122,14 +124,14 @@ def _backend(needs: PythonNeeds) -> list[str]:
     return [*needs.backend, *(["editables"] if any("hatch" in line for line in needs.backend) else [])]
 
 
-def python_key(needs: PythonNeeds) -> str:
-    """The name of the environment for these needs with our interpreter."""
-    return _key("python", sys.version, platform.platform(), needs.requirements, needs.locked, needs.backend if needs.editable else [])
+def python_key(needs: PythonNeeds, system: System) -> str:
+    """The name of the environment for these needs with the system's interpreter."""
+    return _key("python", system.identity, needs.requirements, needs.locked, needs.backend if needs.editable else [])
 
 
-def node_key(needs: NodeNeeds) -> str:
-    """The name of the environment for these packages on this machine."""
-    return _key("node", needs.argv, needs.files, platform.platform())
+def node_key(needs: NodeNeeds, system: System) -> str:
+    """The name of the environment for these packages in such a system."""
+    return _key("node", needs.argv, needs.files, system.identity)
 
 
 def _key(*parts: object) -> str:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import secrets
 import shlex
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agents.tester.environment import SCRATCH, Log, base_python, node_key
+from agents.tester.environment import SCRATCH, Log, node_key
 from agents.tester.install import InstallError, InstallFailures, brief, check_installed
 from agents.tester.junit import MAX_JUNIT_BYTES
 from agents.tester.parse import judge_command
@@ -92,7 +91,7 @@ class WorkspaceRun:
         if home is not None:
             link = ["ln", "-sfn", str(home / "node_modules"), "node_modules"]
             return check_installed(await self._shell(Command(link, cwd=needs.cwd, timeout_s=30)), "ln")
-        key, limit = node_key(needs), self.setup_timeout_s
+        key, limit = node_key(needs, self.sandbox.system), self.setup_timeout_s
         self.failures.check(key, limit)
         began = self.failures.now()
         command = Command(needs.argv, cwd=needs.cwd, timeout_s=limit, registries=True, environment=self._environment())
@@ -161,13 +160,13 @@ class WorkspaceRun:
 
     def _python(self) -> str:
         home = self._overlay or self.python_home
-        return str(home / "bin" / "python") if home is not None else base_python()
+        return str(home / "bin" / "python") if home is not None else self.sandbox.system.python
 
     def _environment(self) -> dict[str, str]:
         home = self._overlay or self.python_home
         folders = [str(place / "bin") for place in (self._overlay, self.python_home) if place is not None]
         if self.setup.python is not None and home is None:
-            folders.append(str(Path(base_python()).parent))
+            folders.append(str(Path(self.sandbox.system.python).parent))
         environment = dict(self.toolchains.environment)
         environment["PATH"] = ":".join([*folders, *self.toolchains.path, "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"])
         if home is not None:
@@ -185,9 +184,9 @@ class WorkspaceRun:
         """A writable virtual environment of this workspace, on top of the cached one."""
         assert self.python_home is not None
         overlay = self.sandbox.root / SCRATCH / "venv"
-        made = await self._shell(Command([base_python(), "-I", "-m", "venv", "--without-pip", str(overlay)], timeout_s=60))
+        made = await self._shell(Command([self.sandbox.system.python, "-I", "-m", "venv", "--without-pip", str(overlay)], timeout_s=60))
         check_installed(made, "venv")
-        version = ".".join(base_version())
+        version = ".".join(map(str, self.sandbox.system.python_version))
         below = self.python_home / "lib" / f"python{version}" / "site-packages"
         pth = f"import site; site.addsitedir({str(below)!r})\n"
         await self.sandbox.write(f"{SCRATCH}/venv/lib/python{version}/site-packages/_cached.pth", pth.encode())
@@ -201,8 +200,3 @@ class WorkspaceRun:
         environment.pop("PYTHONPATH", None)
         limit = self.setup_timeout_s
         check_installed(await self._shell(Command(argv, environment=environment, timeout_s=limit, registries=True)), "pip")
-
-
-def base_version() -> tuple[str, str]:
-    """Major and minor version of the interpreter that environments are made with."""
-    return str(sys.version_info.major), str(sys.version_info.minor)

@@ -14,7 +14,7 @@ from agents.tester.detect import detect, files_to_read
 from agents.tester.environment import TesterEnvironments, in_use
 from agents.tester.install import InstallError
 from agents.tester.run import WorkspaceRun
-from agents.tester.toolchains import find_toolchains
+from agents.tester.toolchains import Toolchains, find_toolchains, look_inside
 from agents.tester.values import PYTHON, RunReport, TestSetup
 from shared.errors import PersevereError
 from shared.sandbox.port import Sandbox
@@ -42,7 +42,7 @@ class TestSession:
 
     def __init__(self, context: TaskContext) -> None:
         self._context = context
-        self._environments = TesterEnvironments(context.environments)
+        self._environments = TesterEnvironments(context.environments, context.workspaces.system)
         self._test_limit = float(context.limits.get("test_timeout_s") or 600)
         self._setup_limit = float(context.limits.get("setup_timeout_s") or 600)
 
@@ -102,13 +102,14 @@ class TestSession:
             return await self._run(name, patch, prepared)
 
     async def _run(self, name: str, patch: bytes, prepared: Prepared) -> tuple[RunReport, str]:
-        tools = await find_toolchains(prepared.setup)
+        host = self._context.workspaces.system.host
+        tools = await find_toolchains(prepared.setup) if host else Toolchains()
         readable = [Path(path) for path in filter(None, [prepared.python, *prepared.node.values()])] + list(tools.folders)
         async with self._context.workspaces.open(name, patch, readable=readable) as workspace:
             run = WorkspaceRun(
                 sandbox=workspace.sandbox,
                 setup=prepared.setup,
-                toolchains=tools,
+                toolchains=tools if host else await look_inside(prepared.setup, workspace.sandbox),
                 python_home=Path(prepared.python) if prepared.python else None,
                 node_homes={cwd: Path(path) for cwd, path in prepared.node.items()},
                 timeout_s=self._test_limit,

@@ -1,4 +1,4 @@
-"""Runners that are not Python's: where they are on this machine and what the sandbox must see of them."""
+"""Runners that are not Python's: where they are, on this machine or inside, and what the sandbox must see of them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agents.tester.values import TestSetup
+from shared.sandbox.port import Command, Sandbox
 
 _SYSTEM = ("/usr/", "/bin/", "/sbin/")
 
@@ -23,18 +24,35 @@ class Toolchains:
     missing: Sequence[str] = ()
 
 
-async def find_toolchains(setup: TestSetup) -> Toolchains:
-    """The programs the set-up's commands start with, links resolved to the folders that must be readable."""
-    folders: list[Path] = []
-    path: list[str] = []
-    missing: list[str] = []
-    environment: dict[str, str] = {}
+def programs(setup: TestSetup) -> list[str]:
+    """What the set-up's commands start with and what those need."""
     words = " ".join(word for command in setup.commands for word in command.argv)
     names = {command.argv[0] for command in setup.commands if "/" not in command.argv[0] and command.argv[0] != "{python}"}
     names |= {name for name in ("cargo", "go", "node") if name in words.split()}
     if names & {"npm", "pnpm", "yarn"}:
         names.add("node")
-    for name in sorted(names):
+    return sorted(names)
+
+
+async def look_inside(setup: TestSetup, sandbox: Sandbox) -> Toolchains:
+    """For a sandbox with programs of its own: which of them it lacks."""
+    names = programs(setup)
+    script = 'for name in "$@"; do command -v "$name" >/dev/null || echo "$name"; done'
+    found = await sandbox.run(Command(["/bin/sh", "-c", script, "sh", *names], timeout_s=30))
+    return Toolchains(environment=_environment(names), missing=found.stdout.split())
+
+
+def _environment(names: Sequence[str]) -> dict[str, str]:
+    return {"CARGO_TERM_COLOR": "never"} if "cargo" in names else {}
+
+
+async def find_toolchains(setup: TestSetup) -> Toolchains:
+    """Where the programs are on this machine, links resolved to the folders that must be readable."""
+    folders: list[Path] = []
+    path: list[str] = []
+    missing: list[str] = []
+    names = programs(setup)
+    for name in names:
         found = shutil.which(name)
         if found is None:
             missing.append(name)
@@ -45,9 +63,7 @@ async def find_toolchains(setup: TestSetup) -> Toolchains:
         elif not f"{home}/".startswith(_SYSTEM):
             folders.append(home)
             path.append(str(home / "bin"))
-    if "cargo" in names:
-        environment["CARGO_TERM_COLOR"] = "never"
-    return Toolchains(folders, path, environment, missing)
+    return Toolchains(folders, path, _environment(names), missing)
 
 
 async def _rust_home() -> Path | None:

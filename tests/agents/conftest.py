@@ -13,6 +13,7 @@ from agents.context import TaskContext
 from shared.forge.local import LocalForge
 from shared.recipes.repository_config import parse_repository_config
 from shared.sandbox.bubblewrap import BubblewrapProvider
+from shared.sandbox.environment import host_system
 from shared.sandbox.port import SandboxProvider
 from shared.sandbox.process import ProcessProvider
 from shared.store.records import Task
@@ -73,6 +74,7 @@ def make_scene(tmp_path: Path) -> MakeScene:
                 base_commit=info.head_commit,
                 forge=forge,
                 provider=provider if isolated else ProcessProvider(tmp_path / "data"),
+                system=host_system(),
                 config=config,
                 root=root,
             ),

@@ -14,13 +14,14 @@ from typing import Any, cast
 import pytest
 
 from agents.context import TaskContext
-from agents.tester.environment import base_python, python_key
+from agents.tester.environment import python_key
 from agents.tester.graph import build_tester_graph
 from agents.tester.state import TesterState
 from agents.tester.values import PythonNeeds
 from shared.forge.port import Diff
 from shared.recipes.repository_config import RepositoryConfig, parse_repository_config
 from shared.sandbox.bubblewrap import BubblewrapProvider
+from shared.sandbox.environment import host_system
 from shared.sandbox.port import Command, Limits, Sandbox, SandboxSpec
 from shared.store.records import Task
 from shared.types import CommandResult, Json, Stage, TaskStatus, TestResults, sha256_hex
@@ -64,6 +65,7 @@ class FolderWorkspaces:
         self.base, self.rooms, self.config = base, rooms, config
         self.opened: list[str] = []
         self.limits = Limits(memory_mb=1024, processes=128, disk_mb=512)
+        self.system = host_system()
 
     @contextlib.asynccontextmanager
     async def open(
@@ -141,8 +143,8 @@ class Bench:
 
     def seed(self, *requirements: str, with_packages: Sequence[str] = ("pytest",)) -> None:
         """Put the environment for `requirements` into the cache, made of packages of our own environment: needs no network."""
-        folder = self.environments / python_key(PythonNeeds(requirements=list(requirements))) / "content"
-        subprocess.run([base_python(), "-I", "-m", "venv", "--without-pip", str(folder)], check=True)
+        folder = self.environments / python_key(PythonNeeds(requirements=list(requirements)), host_system()) / "content"
+        subprocess.run([host_system().python, "-I", "-m", "venv", "--without-pip", str(folder)], check=True)
         target = folder / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
         for name in [*with_packages, "pluggy", "iniconfig", "packaging", "pygments"]:
             _copy_distribution(name, target)

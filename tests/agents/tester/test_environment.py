@@ -16,6 +16,7 @@ import pytest
 from agents.tester.environment import TesterEnvironments, in_use, prune, python_key
 from agents.tester.install import InstallError
 from agents.tester.values import PythonNeeds
+from shared.sandbox.environment import host_system
 from shared.sandbox.port import Command, Sandbox, SandboxSpec
 from shared.sandbox.process import ProcessProvider
 
@@ -46,7 +47,7 @@ async def _quiet(message: str) -> None:
 
 async def test_made_once_for_all_who_ask(tmp_path: Path) -> None:
     rooms, needs = Rooms(tmp_path), PythonNeeds()
-    asked = [TesterEnvironments(tmp_path / "cache").python(needs, rooms, 60, _quiet) for _ in range(3)]
+    asked = [TesterEnvironments(tmp_path / "cache", host_system()).python(needs, rooms, 60, _quiet) for _ in range(3)]
     folders = await asyncio.gather(*asked)
     assert len(set(folders)) == 1
     assert rooms.opened == 1
@@ -55,39 +56,41 @@ async def test_made_once_for_all_who_ask(tmp_path: Path) -> None:
 
 async def test_an_unfinished_one_is_made_again(tmp_path: Path) -> None:
     rooms, needs = Rooms(tmp_path), PythonNeeds()
-    left = tmp_path / "cache" / python_key(needs) / "content"
+    left = tmp_path / "cache" / python_key(needs, host_system()) / "content"
     left.mkdir(parents=True)
     (left / "half").write_text("x")
-    folder = await TesterEnvironments(tmp_path / "cache").python(needs, rooms, 60, _quiet)
+    folder = await TesterEnvironments(tmp_path / "cache", host_system()).python(needs, rooms, 60, _quiet)
     assert folder == left
     assert not (left / "half").exists()
 
 
 async def test_cancelling_leaves_nothing(tmp_path: Path) -> None:
     rooms, needs = Rooms(tmp_path), PythonNeeds()
-    task: asyncio.Task[Any] = asyncio.create_task(TesterEnvironments(tmp_path / "cache").python(needs, rooms, 60, _quiet))
+    task: asyncio.Task[Any] = asyncio.create_task(TesterEnvironments(tmp_path / "cache", host_system()).python(needs, rooms, 60, _quiet))
     await asyncio.sleep(0.3)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert not (tmp_path / "cache" / python_key(needs)).exists()
+    assert not (tmp_path / "cache" / python_key(needs, host_system())).exists()
 
 
 async def test_a_failed_install_says_why(tmp_path: Path) -> None:
     rooms, needs = Rooms(tmp_path), PythonNeeds(requirements=["not a requirement!"])
     with pytest.raises(InstallError, match=r"pip could not install what the tests need: .*not a requirement"):
-        await TesterEnvironments(tmp_path / "cache").python(needs, rooms, 60, _quiet)
-    assert not (tmp_path / "cache" / python_key(needs)).exists()
+        await TesterEnvironments(tmp_path / "cache", host_system()).python(needs, rooms, 60, _quiet)
+    assert not (tmp_path / "cache" / python_key(needs, host_system())).exists()
 
 
 def test_the_key_depends_on_what_is_installed() -> None:
-    keys = {python_key(PythonNeeds(requirements=lines)) for lines in ([], ["a"], ["a", "b"])}
+    keys = {python_key(PythonNeeds(requirements=lines), host_system()) for lines in ([], ["a"], ["a", "b"])}
     assert len(keys) == 3
 
 
 @pytest.mark.packages
 async def test_packages_are_installed(tmp_path: Path) -> None:
-    folder = await TesterEnvironments(tmp_path / "cache").python(PythonNeeds(requirements=["iniconfig"]), Rooms(tmp_path), 120, _quiet)
+    folder = await TesterEnvironments(tmp_path / "cache", host_system()).python(
+        PythonNeeds(requirements=["iniconfig"]), Rooms(tmp_path), 120, _quiet
+    )
     async with Rooms(tmp_path)(folder) as sandbox:
         result = await sandbox.run(Command([str(folder / "bin" / "python"), "-c", "import iniconfig"]))
     assert result.ok, result
@@ -109,7 +112,7 @@ async def test_what_has_rested_longest_goes_but_nothing_in_use(tmp_path: Path) -
 
 async def test_an_environment_asked_for_again_counts_as_new(tmp_path: Path) -> None:
     rooms, needs = Rooms(tmp_path), PythonNeeds()
-    environments = TesterEnvironments(tmp_path / "cache")
+    environments = TesterEnvironments(tmp_path / "cache", host_system())
     folder = await environments.python(needs, rooms, 60, _quiet)
     os.utime(folder.parent / "complete", (0, 0))
     assert await environments.python(needs, rooms, 60, _quiet) == folder
