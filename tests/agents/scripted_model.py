@@ -105,3 +105,7 @@ def say(text: str, **more: Any) -> AIMessage:
 
 def plan(summary: str, *files: str, **more: Any) -> AIMessage:
     return call("DraftPlan", summary=summary, steps=[{"title": summary, "files": list(files)}], **more)
+
+
+def review(verdict: str = "looks_good", *comments: dict[str, Any], summary: str = "It does what was asked.") -> AIMessage:
+    return call("DraftReview", verdict=verdict, summary=summary, comments=list(comments))
