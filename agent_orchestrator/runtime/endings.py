@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent_orchestrator.runtime.lease import Lease
 from shared import metrics
-from shared.errors import PersevereError, SandboxGoneError, SandboxUnreachableError, TaskFailedError, UnavailableError
+from shared.errors import PersevereError, SandboxError, SandboxGoneError, SandboxUnreachableError, TaskFailedError, UnavailableError
 from shared.events import store as events_store
 from shared.store import approvals, audit, runs, tasks
 from shared.types import ApprovalStatus, ErrorInfo, Json, Stage, TaskStatus, utcnow
@@ -43,6 +43,16 @@ def error_of(exc: Exception) -> PersevereError | None:
         "Retry the task; if it happens again, look at the log.",
         code="internal_error",
     )
+
+
+async def tell_interruption(lease: Lease, exc: Exception) -> None:
+    """People who watch hear of a sandbox that went away; of a database that is away nobody can be told."""
+    if isinstance(exc, SandboxError):
+        async with lease.transaction() as tx:
+            task = await tasks.get(tx, lease.task_id)
+            stage = task.stage if task is not None else Stage.QUEUE
+            said = f"{exc.message} The work goes on from its last step in a new one."
+            await events_store.append(tx, lease.task_id, stage, [("log", {"level": "warning", "message": said})])
 
 
 async def fail(lease: Lease, error: PersevereError) -> None:

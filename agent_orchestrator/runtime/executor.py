@@ -12,9 +12,9 @@ from langgraph.types import Command, Interrupt
 
 from agent_orchestrator.runtime.active import ActiveRun, ActiveRuns
 from agent_orchestrator.runtime.admission import admit_next, claim
-from agent_orchestrator.runtime.budgets import answer_of, ask_for_more
+from agent_orchestrator.runtime.budgets import NO_MORE, answer_of, ask_for_more
 from agent_orchestrator.runtime.context import build_context, pin_base
-from agent_orchestrator.runtime.endings import cancel_now, error_of, fail, hand_over, keep_waiting
+from agent_orchestrator.runtime.endings import cancel_now, error_of, fail, hand_over, keep_waiting, tell_interruption
 from agent_orchestrator.runtime.lease import Lease
 from agent_orchestrator.supervisor.graph import build_supervisor_graph
 from shared.errors import FencedError, PersevereError, TaskFailedError
@@ -70,7 +70,7 @@ class RunExecutor:
         elif run.poison_count > POISON_LIMIT:
             await fail(active.lease, poisoned())
         elif task.status is TaskStatus.WAITING and (answer := await answer_of(active.lease)) != "go":
-            await (cancel_now(active.lease, "rejected") if answer == "stop" else keep_waiting(active.lease))
+            await (cancel_now(active.lease, "rejected", NO_MORE) if answer == "stop" else keep_waiting(active.lease))
         else:
             active.work = asyncio.create_task(self._advance(active, task), name=f"run {task.id}")
             self.active.add(active)
@@ -111,6 +111,7 @@ class RunExecutor:
             return
         error = error_of(exc)
         if error is None:
+            await tell_interruption(active.lease, exc)
             raise exc
         if not isinstance(exc, PersevereError):
             log.error("run of %s failed", active.lease.task_id, exc_info=exc)
@@ -156,8 +157,8 @@ class RunExecutor:
 
 def poisoned() -> TaskFailedError:
     return TaskFailedError(
-        "The task ended its worker several times in the same place.",
-        "Look at `persevere tasks events`, then retry.",
+        "The task was interrupted several times in the same place.",
+        "Look at `persevere tasks events` and `persevere doctor`, then retry.",
         code="poison_run",
     )
 
