@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 
 from shared.errors import SettingsError
+from shared.models.limits import BudgetSettings
 from shared.models.names import NONE, parse_model, require
 
 PREFIX = "PERSEVERE_"
@@ -34,7 +35,7 @@ INTERNAL = frozenset({"PERSEVERE_URL"})
 """Variables with our prefix that the command line reads itself."""
 
 
-class Settings(BaseModel):
+class Settings(BudgetSettings):
     """What the operator chose. Times in seconds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from agent_orchestrator.runtime.budgets import grant
 from shared import metrics
 from shared.errors import ConflictError, InvalidRequestError, NotFoundError
 from shared.events import store as events_store
@@ -58,6 +59,7 @@ class ApprovalService:
             if decided is None:
                 current = await approvals.get(tx, approval_id)
                 raise _too_late(current or approval, revision)
+            await grant(tx, self._resources.jobs, decided)
             task = await tasks.update(tx, approval.task_id, waiting_for=None)
             happened: Json = {
                 "approval_id": approval_id,

@@ -8,8 +8,11 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from agent_orchestrator.dependencies import Body
+from shared.models.limits import PeriodLimits
 from shared.store.records import Project
 from shared.types import Json
+
+BUDGET = "What tasks of the project may use in a day or a month (UTC) before a person is asked. The operator's limits can only be lowered."
 
 
 class ProjectRequest(Body):
@@ -19,6 +22,7 @@ class ProjectRequest(Body):
     repo: str = Field(min_length=1, max_length=4096)
     default_branch: str | None = Field(default=None, min_length=1, max_length=500)
     settings: Json = Field(default_factory=dict)
+    budget: PeriodLimits | None = Field(default=None, description=BUDGET)
 
 
 class ProjectChange(Body):
@@ -27,6 +31,7 @@ class ProjectChange(Body):
     name: str | None = Field(default=None, min_length=1, max_length=200)
     default_branch: str | None = Field(default=None, min_length=1, max_length=500)
     settings: Json | None = None
+    budget: PeriodLimits | None = Field(default=None, description=f"{BUDGET} The whole of it is replaced; null takes it away.")
 
 
 class ProjectView(BaseModel):
@@ -35,6 +40,7 @@ class ProjectView(BaseModel):
     repo: str
     default_branch: str | None
     settings: Json
+    budget: PeriodLimits | None
     created_at: datetime
 
     @classmethod

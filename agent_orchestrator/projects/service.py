@@ -31,12 +31,15 @@ async def prepare(given: Services, wanted: ProjectRequest) -> Project:
         repo=repository.repo,
         default_branch=wanted.default_branch,
         settings=wanted.settings,
+        budget=wanted.budget.model_dump(exclude_none=True) if wanted.budget is not None else None,
     )
 
 
 async def change(given: Services, project_id: str, wanted: ProjectChange) -> Project:
     project = await own_project(given, project_id)
     fields = wanted.model_dump(exclude_unset=True)
+    if wanted.budget is not None:
+        fields["budget"] = wanted.budget.model_dump(exclude_none=True)
     for name in ("name", "settings"):
         if name in fields and fields[name] is None:
             raise InvalidRequestError(f"{name} cannot be null.", "Leave it out to keep it.")

@@ -1,20 +1,32 @@
-"""A budget that is used up asks a person: the run ends with an approval, and an approved one lets it go on where it was."""
+"""A budget that is used up asks a person: the run ends with an approval, and an approved one lets it go on where it was.
+
+A yes to more for a user or a project raises that budget for its day or month: every task that waits for the same goes on and looks again.
+"""
 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent_orchestrator.runtime.lease import Lease
+from agent_orchestrator.runtime.owners import grant_of
+from agent_orchestrator.runtime.spend import grants
 from agent_orchestrator.supervisor.gates import approval_id_for
 from shared import metrics
+from shared.errors import ConflictError
 from shared.events import store as events_store
 from shared.models.port import BudgetReached
-from shared.store import approvals, audit, tasks
+from shared.store import approvals, audit, spending, tasks
 from shared.store.records import Approval
 from shared.types import ApprovalStatus, Gate, Json, Risk, RiskLevel, Stage, TaskStatus, canonical_json, sha256_hex, utcnow
 
+if TYPE_CHECKING:
+    from shared.jobs.queue import JobQueue
+
 _STATUS = {Stage.CODING: TaskStatus.CODING, Stage.TESTING: TaskStatus.TESTING, Stage.PR_CREATION: TaskStatus.CREATING_PR}
+NO_MORE = "Its budget was used up and a person did not want more spent. A retry with a larger budget goes on."
 _RISK = Risk(level=RiskLevel.HIGH, score=0.7, reasons=["it costs more than was allowed"])
 """High, so that nothing approves it that answers ordinary gates by itself."""
 
@@ -51,6 +63,25 @@ async def ask_for_more(lease: Lease, error: BudgetReached, ttl_s: int) -> None:
     metrics.task_reached(task.workflow, TaskStatus.WAITING)
 
 
+async def grant(tx: AsyncConnection, jobs: JobQueue, approval: Approval) -> None:
+    """What a decision on a user's or a project's budget changes, in the transaction of the decision. A task reads its own grants itself.
+
+    `ConflictError` when the question is not what was hashed when it was asked.
+    """
+    if approval.gate is not Gate.BUDGET or approval.status is not ApprovalStatus.APPROVED:
+        return
+    granted = grant_of(approval.subject)
+    if granted is None:
+        return
+    if not grants(approval):
+        raise ConflictError("The approval is for another content.", "Reject it and retry the task.", code="approval_mismatch")
+    account, measure, more = granted
+    await spending.grant(tx, account, measure, more)
+    subject = {"owner": account.owner, "owner_id": account.owner_id, "period": account.period, "kind": measure}
+    for task_id in await approvals.supersede_alike(tx, Gate.BUDGET, subject):
+        await jobs.enqueue(tx, task_id)
+
+
 async def answer_of(lease: Lease) -> Literal["wait", "stop", "go"]:
     """What the last question of a waiting task, if it was about its budget, lets the run do. Called before any work of the run."""
     async with lease.transaction() as tx:
@@ -63,7 +94,7 @@ async def answer_of(lease: Lease) -> Literal["wait", "stop", "go"]:
             return "go"
         if last.status is ApprovalStatus.PENDING:
             return "wait"
-        if last.status is not ApprovalStatus.APPROVED:
+        if last.status not in (ApprovalStatus.APPROVED, ApprovalStatus.SUPERSEDED):
             return "stop"
         status = _STATUS.get(task.stage, TaskStatus.PLANNING)
         await tasks.update(tx, task.id, status=status)

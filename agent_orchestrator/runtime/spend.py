@@ -6,12 +6,15 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 
 from agent_orchestrator.runtime.lease import Lease
+from agent_orchestrator.runtime.owners import OwnerBudgets, price_unknown
+from agent_orchestrator.runtime.questions import reached
 from shared import metrics
-from shared.errors import TaskFailedError
 from shared.events import store as events_store
-from shared.models.port import BudgetReached, Usage
+from shared.models.limits import MEASURES
+from shared.models.port import Usage
 from shared.recipes.repository_config import RepositoryConfig
 from shared.store import tasks
 from shared.store.records import Approval, Task
@@ -34,23 +37,38 @@ class Budget:
     def of(cls, task: Task, config: RepositoryConfig, limits: WorkflowLimits) -> Budget:
         """The workflow's limits, or the request's in their place; the repository's can only lower them."""
         asked_cost, asked_time = task.request.get("cost_budget_usd"), task.request.get("time_budget_s")
-        costs = [limits.cost_usd if asked_cost is None else float(asked_cost)]
-        times = [limits.time_s if asked_time is None else float(asked_time)]
-        costs += [config.budget.cost_usd] if config.budget.cost_usd is not None else []
-        times += [config.budget.time_s] if config.budget.time_s is not None else []
-        explicit = asked_cost is not None or config.budget.cost_usd is not None
-        return cls(min(costs), limits.tokens, limits.steps, min(times), explicit)
+        lower = config.budget
+        explicit = asked_cost is not None or lower.cost_usd is not None
+        return cls(
+            cost_usd=_lowest(limits.cost_usd if asked_cost is None else float(asked_cost), lower.cost_usd),
+            tokens=_lowest(limits.tokens, lower.tokens),
+            steps=_lowest(limits.steps, lower.steps),
+            time_s=_lowest(limits.time_s if asked_time is None else float(asked_time), lower.time_s),
+            cost_was_asked_for=explicit,
+        )
 
-    def with_grants(self, approvals: Sequence[Approval]) -> Budget:
-        """And what people granted since, each grant bound to its approval by the hash."""
+    def with_grants(self, approvals: Sequence[Approval], set_at: Json) -> Budget:
+        """And what people granted to the task since, each grant bound to its approval by the hash.
+
+        `set_at`: when a retry gave a new budget of a kind (ISO 8601); what was granted before is part of it.
+        """
         budget = self
         for approval in approvals:
-            subject = approval.subject
-            intact = approval.content_sha256 == sha256_hex(canonical_json(subject))
-            if approval.gate is Gate.BUDGET and approval.status is ApprovalStatus.APPROVED and intact:
-                kind = str(subject["kind"])
-                budget = replace(budget, **{kind: getattr(budget, kind) + float(subject["more"])})
+            if grants(approval) and approval.subject.get("owner", "task") == "task":
+                kind = str(approval.subject["kind"])
+                if kind not in set_at or approval.created_at > datetime.fromisoformat(set_at[kind]):
+                    budget = replace(budget, **{kind: getattr(budget, kind) + float(approval.subject["more"])})
         return budget
+
+
+def _lowest(given: float, lower: float | None) -> float:
+    return given if lower is None else min(given, lower)
+
+
+def grants(approval: Approval) -> bool:
+    """Whether a person said yes to more, and to exactly this."""
+    intact = approval.content_sha256 == sha256_hex(canonical_json(approval.subject))
+    return approval.gate is Gate.BUDGET and approval.status is ApprovalStatus.APPROVED and intact
 
 
 @dataclass(frozen=True)
@@ -84,42 +102,11 @@ class Used:
         return float(getattr(self, {"steps": "calls", "time_s": "work_s"}.get(kind, kind)))
 
 
-_WORDS = {
-    "cost_usd": ("Spend {} USD more?", "The task has spent {} of {} USD."),
-    "tokens": ("Use {} tokens more?", "The task has used {} of {} tokens."),
-    "steps": ("Let the model take {} steps more?", "The model has taken {} of {} steps."),
-    "time_s": ("Work {} s longer?", "The task has worked for {} of {} s."),
-}
-_AT_LEAST = {"cost_usd": 1.0, "tokens": 100_000, "steps": 20, "time_s": 600}
-"""A grant is as much as the budget was, and never so little that the next call reaches it again."""
-
-
-def reached(kind: str, spent: float, limit: float, base: float) -> BudgetReached:
-    """The error that says what was used up; `details` is the subject of the question."""
-    more = max(base, _AT_LEAST[kind])
-    question, summary = _WORDS[kind]
-    said = summary.format(_number(kind, spent), _number(kind, limit))
-    error = BudgetReached(said, "Approve a larger budget, or send the request again with one.")
-    error.details = {
-        "kind": kind,
-        "spent": spent,
-        "limit": limit,
-        "more": more,
-        "question": question.format(_number(kind, more)),
-        "summary": said,
-    }
-    return error
-
-
-def _number(kind: str, value: float) -> str:
-    return f"{value:,.2f}" if kind == "cost_usd" else f"{value:,.0f}"
-
-
 class TaskSpend:
     """Implements `shared.models.port.Spend` under a run's lease. `unpriced` are models that may answer and whose price is unknown."""
 
-    def __init__(self, lease: Lease, task: Task, base: Budget, granted: Budget, unpriced: Sequence[str] = ()) -> None:
-        self._lease, self._base, self._limit = lease, base, granted
+    def __init__(self, lease: Lease, task: Task, base: Budget, granted: Budget, owners: OwnerBudgets, unpriced: Sequence[str] = ()) -> None:
+        self._lease, self._base, self._limit, self._owners = lease, base, granted, owners
         self._used = Used.of(task.cost)
         self._unpriced = tuple(unpriced)
         self._since = time.monotonic()
@@ -127,25 +114,24 @@ class TaskSpend:
 
     async def before(self) -> None:
         if self._limit.cost_was_asked_for and self._unpriced:
-            raise TaskFailedError(
-                f"The cost of this task is limited, but the price of {', '.join(self._unpriced)} is unknown.",
-                "Add the price to a file named by PERSEVERE_MODEL_PRICES, or leave the cost budget out: tokens and steps are limited too.",
-                code="price_unknown",
-            )
-        used = replace(self._used, work_s=self._used.work_s + time.monotonic() - self._since)
-        for kind in _WORDS:
+            raise price_unknown("this task", self._unpriced)
+        working_s = time.monotonic() - self._since
+        used = replace(self._used, work_s=self._used.work_s + working_s)
+        for kind in MEASURES:
             limit = float(getattr(self._limit, kind))
             if used.amount(kind) >= limit:
                 raise reached(kind, used.amount(kind), limit, float(getattr(self._base, kind)))
+        await self._owners.check(self._lease.database, working_s, self._unpriced)
 
     async def after(self, model: str, usage: Usage) -> None:
-        """The task's cost and a `usage` event in one fenced transaction."""
+        """The task's cost, its user's and its project's, and a `usage` event in one fenced transaction."""
         async with self._writing:
             now = time.monotonic()
             used = self._used.plus(usage, now - self._since)
             async with self._lease.transaction() as tx:
                 task = await tasks.update(tx, self._lease.task_id, cost=asdict(used))
                 await events_store.append(tx, task.id, task.stage, [("usage", _event(model, usage, used))])
+                await self._owners.add(tx, usage, now - self._since)
             self._used, self._since = used, now
         provider, _, name = model.partition(":")
         metrics.model_used(provider, name, usage.input_tokens, usage.output_tokens, usage.cost_usd)

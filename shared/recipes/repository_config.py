@@ -38,8 +38,12 @@ class ApprovalRule(_Section):
 
 
 class Budget(_Section):
-    time_s: float | None = None
-    cost_usd: float | None = None
+    """What a task may use at most; it lowers the task's own budget and raises none. `steps` are calls of a model."""
+
+    time_s: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    cost_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    tokens: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    steps: float | None = Field(default=None, ge=0, allow_inf_nan=False)
 
 
 class RepositoryConfig(_Section):

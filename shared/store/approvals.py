@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.store.records import Approval
 from shared.store.rows import clean, columns, decode_cursor, encode_cursor, to_record, to_records, to_row
 from shared.store.tables import approvals, tasks
-from shared.types import ApprovalStatus, Json, utcnow
+from shared.types import ApprovalStatus, Gate, Json, utcnow
 
 _COLUMNS = columns(Approval, approvals)
 _WAITING: Any = approvals.c.status == literal_column("'pending'")
@@ -105,6 +105,22 @@ async def close_pending(tx: AsyncConnection, task_id: str, status: ApprovalStatu
     """Close what is still pending (superseded, cancelled, expired); how many there were."""
     pending = approvals.c.task_id == task_id, approvals.c.status == ApprovalStatus.PENDING.value
     return (await tx.execute(update_table(approvals).where(*pending).values(status=status.value, decided_at=utcnow()))).rowcount
+
+
+async def supersede_alike(tx: AsyncConnection, gate: Gate, subject: Json) -> list[str]:
+    """Close the pending questions of a gate whose subjects have all of these values; their tasks. One being decided now is left alone."""
+    pending = approvals.c.status == ApprovalStatus.PENDING.value
+    alike = cast(approvals.c.subject, JSONB).contains(literal(subject, JSONB))
+    found = (
+        select(approvals.c.id)
+        .where(pending, approvals.c.gate == gate.value, alike)
+        .order_by(approvals.c.id)
+        .with_for_update(skip_locked=True)
+    )
+    ids = list((await tx.execute(found)).scalars())
+    values = {"status": ApprovalStatus.SUPERSEDED.value, "decided_at": utcnow()}
+    closed = update_table(approvals).where(approvals.c.id.in_(ids)).values(values).returning(approvals.c.task_id)
+    return list((await tx.execute(closed)).scalars()) if ids else []
 
 
 async def expired(tx: AsyncConnection, limit: int = 100) -> list[Approval]:

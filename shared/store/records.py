@@ -28,12 +28,15 @@ class Record(BaseModel):
 
 
 class Project(Record):
+    """`budget` has the form of `shared.models.limits.PeriodLimits`; None: the operator's limits alone."""
+
     id: str
     user_id: str
     name: str
     repo: str
     default_branch: str | None = None
     settings: Json = Field(default_factory=dict)
+    budget: Json | None = None
     created_at: datetime = Field(default_factory=utcnow)
 
 

@@ -4,73 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
 
 import pytest
-from langgraph.graph import END, START, StateGraph
-from langgraph.runtime import Runtime
 
-from agent_orchestrator.resources import Resources, open_resources
-from agent_orchestrator.runtime.context import task_spend
-from agent_orchestrator.runtime.executor import RunExecutor
-from agent_orchestrator.runtime.journal import FencedJournal
-from agent_orchestrator.runtime.lease import Lease
-from agent_orchestrator.runtime.worker import open_run_worker
-from agent_orchestrator.tasks.service import TaskDraft, TaskService
+from agent_orchestrator.tasks.service import TaskService
 from config.settings import Settings, load_settings
 from shared import metrics
-from shared.events import store as events_store
-from shared.models.port import ModelPort, Spend
 from shared.recipes.repository_config import RepositoryConfig
-from shared.store.records import Event, Task
-from shared.types import Gate, RiskLevel, Stage, TaskStatus, utcnow
+from shared.types import Gate, RiskLevel, TaskStatus
+from tests.agent_orchestrator.runtime.calling import events_of, submit, working_on_calls
 from tests.agent_orchestrator.runtime.driving import decide, ended, waiting
 from tests.stand_ins.openai import OpenAIStandIn
 from tests.stand_ins.script import Answer, serving
 
 KEY = "sk-budget-0123456789abcdef"
-
-
-class State(TypedDict, total=False):
-    said: list[str]
-
-
-@dataclass(frozen=True)
-class Context:
-    journal: FencedJournal
-    models: ModelPort
-    spend: Spend
-
-
-async def code(state: State, runtime: Runtime[Context]) -> State:
-    """One call of the model a step."""
-    await runtime.context.journal.update(Stage.CODING, TaskStatus.CODING)
-    answer = await runtime.context.models.bind(runtime.context.spend).ainvoke("go on")
-    return {"said": [*state.get("said", []), answer.text]}
-
-
-async def finish(state: State, runtime: Runtime[Context]) -> State:
-    await runtime.context.journal.update(
-        Stage.REPORT,
-        TaskStatus.COMPLETED,
-        outcome=" ".join(state["said"]),
-        finished_at=utcnow(),
-        events=[("task_completed", {"final_status": "completed"})],
-    )
-    return {}
-
-
-def three_calls() -> Any:
-    graph = StateGraph(State, context_schema=Context)
-    graph.add_node("code", code)
-    graph.add_node("finish", finish)
-    graph.add_edge(START, "code")
-    graph.add_conditional_edges("code", lambda state: "finish" if len(state["said"]) == 3 else "code", ["code", "finish"])
-    graph.add_edge("finish", END)
-    return graph
 
 
 @pytest.fixture
@@ -93,32 +41,6 @@ def settings(tmp_path: Path, postgres_url: str, provider: OpenAIStandIn) -> Sett
             "PERSEVERE_DATA_DIR": str(tmp_path / "data"),
         }
     )
-
-
-@asynccontextmanager
-async def working_on_calls(settings: Settings, config: RepositoryConfig | None = None) -> AsyncIterator[Resources]:
-    async with open_resources(settings, worker=False) as resources:
-
-        async def context(lease: Lease, task: Task) -> Context:
-            model = resources.model_for(task.request.get("model"))
-            assert model is not None
-            workflow = resources.workflows.get(task.workflow)
-            spend = await task_spend(resources, lease, task, config or RepositoryConfig(), workflow, model)
-            return Context(FencedJournal(lease, resources.artifacts), model, spend)
-
-        async with open_run_worker(resources, lambda opened, saver: RunExecutor(opened, saver, three_calls(), context)):
-            yield resources
-
-
-async def submit(resources: Resources, **request: Any) -> Task:
-    draft = TaskDraft(user_id="local", prompt="p", title="t", repo="/r", workflow="feature_dev", request=request)
-    async with resources.database.transaction() as tx:
-        return await TaskService(resources).create(tx, draft)
-
-
-async def events_of(resources: Resources, task_id: str) -> list[Event]:
-    async with resources.database.connection() as connection:
-        return await events_store.read(connection, task_id)
 
 
 async def test_usage_and_cost_are_kept_and_told(settings: Settings, provider: OpenAIStandIn) -> None:

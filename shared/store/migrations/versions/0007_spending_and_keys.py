@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -11,8 +13,13 @@ down_revision = "0006"
 
 def upgrade() -> None:
     zero = sa.text("0")
-    amounts = {"cost_usd": sa.Numeric(20, 8), "tokens": sa.BigInteger(), "steps": sa.BigInteger(), "time_s": sa.Numeric(20, 3)}
-    more = {f"more_{name}": kind for name, kind in amounts.items()}
+    amounts: dict[str, Any] = {
+        "cost_usd": sa.Numeric(20, 8),
+        "tokens": sa.BigInteger(),
+        "steps": sa.BigInteger(),
+        "time_s": sa.Numeric(20, 3),
+    }
+    more: dict[str, Any] = {f"more_{name}": kind for name, kind in amounts.items()}
     op.create_table(
         "spending",
         sa.Column("owner", sa.Text, nullable=False),
