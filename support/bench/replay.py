@@ -56,6 +56,8 @@ class Replayed:
     task_s: float = 0.0
     own_s: float = 0.0
     tools: dict[str, int] = field(default_factory=dict)
+    red: list[str] = field(default_factory=list)
+    """The first tests that the tester saw fail."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ class Replay:
         if self.provider.refused or self.provider.faults:
             outcome.ended, outcome.detail = "trouble: a tool refused", " | ".join([*self.provider.refused, *self.provider.faults])[:1500]
             return
-        if task.outcome != "pull_request" or task.branch is None or task.test_results is None:
+        if task.outcome not in ("pull_request", "draft_pull_request") or task.branch is None or task.test_results is None:
             said = f"{task.error.code}: {task.error.message}" if task.error else ""
             outcome.ended, outcome.detail = "trouble: no pull request", f"{task.status.value}, {task.outcome}. {said}"
             return
@@ -134,11 +136,11 @@ class Replay:
         outcome.own = own.verdict
         outcome.same_counts = (own.passed, own.failed, own.skipped) == (results.passed, results.failed, results.skipped)
         counts = f"tester {results.passed}/{results.failed}/{results.skipped}, commit {own.passed}/{own.failed}/{own.skipped}"
+        outcome.red = [f"{failure.name}: {failure.message[:200]}" for failure in results.failures[:5]]
         if own.verdict == results.verdict:
             outcome.ended, outcome.detail = "same", "" if outcome.same_counts else counts
         else:
-            failures = "; ".join(f"{failure.name}: {failure.message[:200]}" for failure in results.failures[:5])
-            outcome.ended, outcome.detail = "difference: verdict", f"{counts}. {results.reason} {failures} | {own.output[-600:]}"
+            outcome.ended, outcome.detail = "difference: verdict", f"{counts}. {results.reason} | {own.output[-600:]}"
 
     async def _output(self, task_id: str) -> str:
         try:

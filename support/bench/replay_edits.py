@@ -18,7 +18,8 @@ Style = Literal["edits", "patch", "mixed"]
 STYLES: tuple[Style, ...] = ("edits", "patch", "mixed")
 SMALL = 150
 """Lines of a file that a model would rather write anew."""
-MOST_EDITS = 120
+MOST_EDITS = 40
+"""Of one file; a model that has more to say writes a diff or the whole file."""
 _AT_ONCE = 6
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -39,7 +40,7 @@ class Surroundings:
 
 def surroundings(output: str, environments: Path) -> Surroundings | None:
     """From the output that the task keeps of its tests; None when none were run."""
-    lines = [line[2:].split(" ") for line in output.splitlines() if line.startswith("$ ")]
+    lines = [shlex.split(line[2:]) for line in output.splitlines() if line.startswith("$ /")]
     tests = [words for words in lines if words[1:3] in (["-m", "pytest"], ["-m", "unittest"])]
     if not tests:
         return None
