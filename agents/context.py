@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -132,6 +132,19 @@ class StepLog(Protocol):
 
 
 @dataclass(frozen=True)
+class Equipment:
+    """A prepared test environment: host folders to show, variables, and folders of the repository for PYTHONPATH.
+
+    `said` tells a model in a sentence how the tests are run, or what is missing.
+    """
+
+    readable: Sequence[Path] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    python_path: Sequence[str] = ()
+    said: str = ""
+
+
+@dataclass(frozen=True)
 class TaskContext:
     task: Task
     config: RepositoryConfig
@@ -156,3 +169,5 @@ class TaskContext:
     steps: StepLog | None = None
     """Given whenever `models` is."""
     remarks: Remarks | None = None
+    equip: Callable[[TaskContext], Awaitable[Equipment]] | None = None
+    """Prepares the repository's test environment for a model's own commands; None: they have the bare sandbox."""

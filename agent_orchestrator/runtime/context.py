@@ -15,6 +15,7 @@ from agent_orchestrator.runtime.spend import Budget, TaskSpend
 from agent_orchestrator.runtime.workspaces import TaskWorkspaces
 from agent_orchestrator.supervisor.context import SupervisorContext
 from agent_orchestrator.supervisor.gates import GateKeeper
+from agents.tester.equipment import equip
 from shared.events import store as events_store
 from shared.forge.local_pull_requests import LocalPullRequests
 from shared.models.port import ModelPort
@@ -85,6 +86,7 @@ async def build_context(resources: Resources, lease: Lease, task: Task) -> Super
         workflow=workflow,
         gates=GateKeeper(lease, resources.policy, resources.settings.approval_ttl, journal.pause),
         isolated=provider.isolated,
+        equip=equip,
     )
 
 
