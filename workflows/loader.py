@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from shared.errors import NotFoundError, SettingsError
 
-StageName = Literal["planner", "coder", "tester", "pr"]
+StageName = Literal["planner", "coder", "tester", "review", "pr"]
 GateName = Literal["plan", "diff", "pr"]
 
 
@@ -35,6 +35,8 @@ class WorkflowLimits(BaseModel):
 
 
 class Workflow(BaseModel):
+    """`review`: a model reads the change (or, without `pr`, what is to be reviewed) and comments; without a model the stage is passed."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
@@ -46,11 +48,13 @@ class Workflow(BaseModel):
 
     @model_validator(mode="after")
     def _stages_make_sense(self) -> Workflow:
-        order: list[StageName] = ["planner", "coder", "tester", "pr"]
+        order: list[StageName] = ["planner", "coder", "tester", "review", "pr"]
         if "planner" not in self.stages:
             raise ValueError("stages must contain planner")
         if self.stages != [stage for stage in order if stage in self.stages]:
-            raise ValueError("stages must be in the order planner, coder, tester, pr, each once")
+            raise ValueError("stages must be in the order planner, coder, tester, review, pr, each once")
+        if "review" in self.stages and "coder" not in self.stages:
+            raise ValueError("a review needs the coder before it")
         if "pr" in self.stages and "coder" not in self.stages:
             raise ValueError("a pull request needs the coder's change")
         if "diff" in self.gates and "coder" not in self.stages:

@@ -12,11 +12,12 @@ from agent_orchestrator.supervisor.state import SupervisorState
 from agents.coder.graph import build_coder_graph
 from agents.planner.graph import build_planner_graph
 from agents.pr.graph import build_pr_graph
+from agents.reviewer.graph import build_reviewer_graph
 from agents.tester.graph import build_tester_graph
 
 
 def build_supervisor_graph() -> StateGraph[SupervisorState, SupervisorContext, SupervisorState, SupervisorState]:
-    """prepare -> planner -> [plan gate] -> coder -> tester -> (red: coder again, bounded) -> [diff gate] -> [pr gate] -> pr -> report."""
+    """prepare -> planner -> [plan gate] -> coder -> tester -> (red: coder) -> reviewer -> [diff gate] -> [pr gate] -> pr -> report."""
     graph = StateGraph(SupervisorState, context_schema=SupervisorContext)
     add: Any = graph.add_node
     add("prepare", nodes.prepare)
@@ -25,6 +26,8 @@ def build_supervisor_graph() -> StateGraph[SupervisorState, SupervisorContext, S
     add("plan_decision", nodes.plan_decision)
     add("coder", build_coder_graph().compile())
     add("tester", build_tester_graph().compile())
+    add("hand_over", nodes.hand_over)
+    add("reviewer", build_reviewer_graph().compile())
     add("red_gate", nodes.red_gate)
     add("diff_gate", nodes.diff_gate)
     add("diff_decision", nodes.diff_decision)
@@ -40,15 +43,23 @@ def build_supervisor_graph() -> StateGraph[SupervisorState, SupervisorContext, S
 def _connect(graph: Any) -> None:
     graph.add_edge(START, "prepare")
     graph.add_edge("prepare", "planner")
-    graph.add_conditional_edges("planner", routes.after_planner, ["plan_gate", "coder", "report"])
+    graph.add_conditional_edges("planner", routes.after_planner, ["plan_gate", "coder", "reviewer", "report"])
     graph.add_conditional_edges("plan_gate", routes.gate_is_open, {"wait": "plan_decision", "pass": "coder"})
     graph.add_conditional_edges("plan_decision", routes.after_plan_decision, ["coder", "edit", "planner", "plan_gate", "report"])
-    graph.add_conditional_edges("coder", routes.after_coder, ["plan_gate", "tester", "red_gate", "diff_gate", "pr_gate", "report"])
-    graph.add_conditional_edges("tester", routes.after_tester, ["coder", "red_gate", "diff_gate", "pr_gate", "report"])
+    graph.add_conditional_edges(
+        "coder", routes.after_coder, ["plan_gate", "tester", "reviewer", "red_gate", "diff_gate", "pr_gate", "report"]
+    )
+    graph.add_conditional_edges(
+        "tester", routes.after_tester, ["coder", "hand_over", "reviewer", "red_gate", "diff_gate", "pr_gate", "report"]
+    )
+    graph.add_edge("hand_over", "coder")
+    graph.add_conditional_edges("reviewer", routes.after_reviewer, ["coder", "diff_gate", "pr_gate", "report"])
     graph.add_edge("red_gate", "diff_decision")
     graph.add_conditional_edges("diff_gate", routes.gate_is_open, {"wait": "diff_decision", "pass": "pr_gate"})
     graph.add_conditional_edges(
-        "diff_decision", routes.after_diff_decision, ["tester", "edit", "planner", "coder", "red_gate", "diff_gate", "pr_gate", "report"]
+        "diff_decision",
+        routes.after_diff_decision,
+        ["tester", "edit", "planner", "coder", "red_gate", "diff_gate", "pr_gate", "pr", "report"],
     )
     graph.add_conditional_edges("edit", routes.after_edit, ["plan_gate", "diff_gate", "tester"])
     graph.add_conditional_edges("pr_gate", routes.gate_is_open, {"wait": "pr_decision", "pass": "pr"})
@@ -68,6 +79,7 @@ def draw_specialists() -> dict[str, str]:
         "planner": build_planner_graph,
         "coder": build_coder_graph,
         "tester": build_tester_graph,
+        "reviewer": build_reviewer_graph,
         "pr": build_pr_graph,
     }
     return {name: build().compile().get_graph().draw_mermaid() for name, build in builders.items()}

@@ -8,7 +8,7 @@ from langgraph.runtime import Runtime
 from langgraph.types import interrupt
 
 from agent_orchestrator.supervisor.context import SupervisorContext
-from agent_orchestrator.supervisor.routes import is_command, needs_draft
+from agent_orchestrator.supervisor.routes import blockers, current_review, is_by_model, is_command, needs_draft
 from agent_orchestrator.supervisor.state import SupervisorState
 from shared.approvals.policy import PathRule, assess_diff
 from shared.errors import TaskFailedError
@@ -70,15 +70,31 @@ async def plan_decision(state: SupervisorState) -> SupervisorState:
     return _taken(state, interrupt(state["gate"]), "approved_plan_sha256")
 
 
+async def hand_over(state: SupervisorState, runtime: Runtime[SupervisorContext]) -> SupervisorState:
+    """Tests are red after a recipe's change: a model goes on with it, within the files that were approved and changed."""
+    assert runtime.context.models is not None
+    await runtime.context.journal.log(
+        Stage.CODING, f"the tests are red after the recipe's change; {runtime.context.models.name} goes on with it"
+    )
+    return {"handed_over": sha256_hex(canonical_json(state["plan"]))}
+
+
 async def diff_gate(state: SupervisorState, runtime: Runtime[SupervisorContext]) -> SupervisorState:
-    return await _ask_about_diff(state, runtime, "Open a pull request with this change?", TaskStatus.DIFF_REVIEW, None)
+    title, raised = "Open a pull request with this change?", None
+    if number := blockers(state):
+        found = f"the review found {number} blocker{'' if number == 1 else 's'}"
+        title, raised = f"{title} {found[0].upper()}{found[1:]}.", Risk(level=RiskLevel.HIGH, score=0.8, reasons=[found])
+    return await _ask_about_diff(state, runtime, title, TaskStatus.DIFF_REVIEW, raised)
 
 
 async def red_gate(state: SupervisorState, runtime: Runtime[SupervisorContext]) -> SupervisorState:
     """Red tests never pass quietly: a person opens a draft all the same, gives a hint, or drops it."""
     newly = (state.get("test_results") or {}).get("newly_failing", [])
     count = f"{len(newly)} test{'' if len(newly) == 1 else 's'}" if newly else "some tests"
-    title = f"The change makes {count} fail. Approve: open a draft all the same. Respond: try again. Reject: drop it."
+    title = (
+        f"The change makes {count} fail. Approve: open a draft all the same. Respond: try again with your hint. "
+        "Take over: the branch is yours, without a pull request. Reject: drop it."
+    )
     raised = Risk(level=RiskLevel.HIGH, score=0.9, reasons=["tests are red because of this change"])
     return await _ask_about_diff(state, runtime, title, TaskStatus.WAITING, raised)
 
@@ -102,7 +118,7 @@ async def _ask_about_diff(
         status=status,
         always=raised is not None,
     )
-    return {"gate": opened, "revisions": revisions, "approved_sha256": None, "risk": risk.model_dump(mode="json")}
+    return {"gate": opened, "revisions": revisions, "approved_sha256": None, "diff_risk": risk.model_dump(mode="json")}
 
 
 async def diff_decision(state: SupervisorState, runtime: Runtime[SupervisorContext]) -> SupervisorState:
@@ -141,7 +157,7 @@ async def pr_gate(state: SupervisorState, runtime: Runtime[SupervisorContext]) -
         title=f"Push the branch and open the {'draft ' if draft else ''}pull request?",
         subject=await _diff_subject(state, runtime.context),
         content_sha256=digest,
-        risk=Risk.model_validate(state["risk"]),
+        risk=Risk.model_validate(state.get("diff_risk") or state["risk"]),
         approvers=[],
         status=TaskStatus.DIFF_REVIEW,
     )
@@ -166,6 +182,9 @@ async def report(state: SupervisorState, runtime: Runtime[SupervisorContext]) ->
         "notes": state.get("notes") or [],
         "error": None,
     }
+    if state.get("branch_only") and (branch := state.get("branch")):
+        fields["branch"] = branch
+        done["notes"] = [f"The work is on the branch {branch}, without a pull request: it is yours.", *done["notes"]]
     if state.get("nothing_to_do"):
         done["notes"] = [state["nothing_to_do"], *done["notes"]]
     await runtime.context.journal.update(
@@ -179,6 +198,8 @@ def ending(state: SupervisorState) -> tuple[TaskStatus, str]:
     decision = state.get("decision") or {}
     if decision.get("decision") == "reject":
         return TaskStatus.CANCELLED, "rejected"
+    if state.get("branch_only"):
+        return TaskStatus.COMPLETED, "taken_over"
     if state.get("pr_url"):
         return TaskStatus.COMPLETED, "draft_pull_request" if state.get("draft") else "pull_request"
     if state.get("answer"):
@@ -192,10 +213,11 @@ def _taken(state: SupervisorState, decision: Json, approved_key: Literal["approv
     """What a decision changes. An approval is worth only for the hash that was asked about."""
     gate = state["gate"] or {}
     update: SupervisorState = {"decision": {**decision, "gate": gate.get("gate"), "approval_id": gate.get("approval_id")}, "gate": None}
-    if decision["decision"] == "approve":
+    if decision["decision"] in ("approve", "take_over"):
         if decision["content_sha256"] != gate.get("content_sha256"):
             raise TaskFailedError("The approval is for another content.", "Retry the task.", code="approval_mismatch")
         update[approved_key] = decision["content_sha256"]
+        update["branch_only"] = decision["decision"] == "take_over"
         return update
     if decision["decision"] == "expired":
         return update
@@ -208,7 +230,8 @@ def _refuse_rejected(state: SupervisorState, digest: str, what: str) -> None:
     if digest in state.get("rejected", []):
         raise TaskFailedError(
             f"The same {what} came out again although it was turned down, so there is nothing new to decide.",
-            "Send a new request that says what should be different.",
+            "Retry with a hint that says what should be different (`persevere tasks retry TASK --hint ...`), or send a new request."
+            + (" `persevere tasks diff TASK` prints the change, for you to go on with." if what == "change" else ""),
             code="same_content_again",
         )
 
@@ -222,6 +245,8 @@ def _next_revision(state: SupervisorState, gate: Gate) -> dict[str, int]:
 def _diff_risk(state: SupervisorState, context: SupervisorContext, raised: Risk | None) -> tuple[Risk, list[str]]:
     stats = state.get("diff_stats", {})
     base = Risk.model_validate(state["risk"])
+    if state.get("handed_over") and is_by_model(state) and base.level.rank < RiskLevel.MEDIUM.rank:
+        base = Risk(level=RiskLevel.MEDIUM, score=0.5, reasons=["a model went on with the recipe's change", *base.reasons])
     if raised is not None and raised.level.rank > base.level.rank:
         base = raised.model_copy(update={"reasons": [*raised.reasons, *base.reasons]})
     weakened = state.get("test_notes") or []
@@ -245,5 +270,6 @@ async def _diff_subject(state: SupervisorState, context: SupervisorContext) -> J
         "truncated": len(text) > SHOWN_DIFF,
         "stats": state.get("diff_stats", {}),
         "test_results": state.get("test_results"),
+        "review": current_review(state),
         "notes": state.get("notes") or [],
     }

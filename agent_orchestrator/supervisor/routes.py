@@ -6,7 +6,7 @@ from langgraph.runtime import Runtime
 
 from agent_orchestrator.supervisor.context import SupervisorContext
 from agent_orchestrator.supervisor.state import SupervisorState
-from shared.types import Gate
+from shared.types import Gate, Json, canonical_json, sha256_hex
 from workflows.loader import Workflow
 
 COMMAND_RECIPE = "run_command"
@@ -15,8 +15,9 @@ COMMAND_RECIPE = "run_command"
 def after_planner(state: SupervisorState, runtime: Runtime[SupervisorContext]) -> str:
     if state.get("nothing_to_do") or not state.get("plan"):
         return "report"
-    workflow = _workflow(runtime)
-    return "plan_gate" if "plan" in workflow.gates or is_command(state) else "coder"
+    if "plan" in _workflow(runtime).gates or is_command(state):
+        return "plan_gate"
+    return "reviewer" if _only_reviews(runtime) and is_by_model(state) else "coder"
 
 
 def gate_is_open(state: SupervisorState) -> str:
@@ -42,22 +43,36 @@ def after_coder(state: SupervisorState, runtime: Runtime[SupervisorContext]) -> 
     if state.get("widened"):
         return "plan_gate"
     if state.get("patch_sha256") is None:
-        return "tester" if runs_tests_only(state) and "tester" in workflow.stages else "report"
+        if runs_tests_only(state) and "tester" in workflow.stages:
+            return "tester"
+        return "reviewer" if _only_reviews(runtime) else "report"
     if "pr" not in workflow.stages:
         return "report"
-    if is_by_model(state) and is_red(state):
-        return "red_gate"
+    if is_by_model(state) and state.get("test_results"):
+        # It changed nothing, so what the tests said stands.
+        return "red_gate" if is_red(state) else _to_diff(state, runtime)
     if "diff" in workflow.gates and _diff_first(runtime):
-        return "diff_gate"
-    return "tester" if "tester" in workflow.stages else _to_diff(runtime)
+        return _to_diff(state, runtime)
+    return "tester" if "tester" in workflow.stages else _to_diff(state, runtime)
 
 
 def after_tester(state: SupervisorState, runtime: Runtime[SupervisorContext]) -> str:
     if state.get("patch_sha256") is None:
         return "report"
     if is_red(state):
-        return "coder" if may_repair(state, _workflow(runtime)) else "red_gate"
-    return "pr_gate" if _diff_first(runtime) and state.get("approved_sha256") else _to_diff(runtime)
+        if runtime.context.models is None or not may_repair(state, _workflow(runtime)):
+            return "red_gate"
+        return "coder" if is_by_model(state) else "hand_over"
+    return "pr_gate" if _diff_first(runtime) and state.get("approved_sha256") else _to_diff(state, runtime)
+
+
+def after_reviewer(state: SupervisorState, runtime: Runtime[SupervisorContext]) -> str:
+    """Its blockers go back once; then, whatever it says, a person decides."""
+    if state.get("patch_sha256") is None:
+        return "report"
+    if blockers(state) and not state.get("revised") and may_repair(state, _workflow(runtime)):
+        return "coder"
+    return _to_gate(runtime)
 
 
 def after_diff_decision(state: SupervisorState, runtime: Runtime[SupervisorContext]) -> str:
@@ -65,6 +80,8 @@ def after_diff_decision(state: SupervisorState, runtime: Runtime[SupervisorConte
         case "approve":
             untested = _diff_first(runtime) and state.get("test_results") is None and "tester" in _workflow(runtime).stages
             return "tester" if untested else "pr_gate"
+        case "take_over":
+            return "pr"
         case "edit":
             return "edit"
         case "respond":
@@ -94,10 +111,8 @@ def is_red(state: SupervisorState) -> bool:
 
 
 def may_repair(state: SupervisorState, workflow: Workflow) -> bool:
-    """Red tests go back to the model that made the change, so often as the workflow says; never what a person wrote themselves."""
-    decision = state.get("decision") or {}
-    edited = decision.get("decision") == "edit" and decision.get("gate") == Gate.DIFF.value
-    return is_by_model(state) and not edited and state.get("repairs", 0) < workflow.limits.repairs
+    """A change goes back to a model so often as the workflow says; never what a person wrote themselves."""
+    return not _is_edited(state) and state.get("repairs", 0) < workflow.limits.repairs
 
 
 def needs_draft(state: SupervisorState) -> bool:
@@ -107,8 +122,20 @@ def needs_draft(state: SupervisorState) -> bool:
 
 
 def is_by_model(state: SupervisorState) -> bool:
-    """Whether a model made the plan; without one, a recipe is all there is."""
-    return bool(state.get("plan")) and _recipe(state) is None
+    """Whether a model works on the change: it made the plan, or goes on with what a recipe made."""
+    plan = state.get("plan")
+    return bool(plan) and (_recipe(state) is None or state.get("handed_over") == sha256_hex(canonical_json(plan)))
+
+
+def current_review(state: SupervisorState) -> Json | None:
+    """The review of the change as it is now, or None."""
+    review = state.get("review")
+    return review if review and review.get("of") == state.get("patch_sha256") else None
+
+
+def blockers(state: SupervisorState) -> int:
+    """How many the reviewer found in the change as it is now."""
+    return sum(comment["severity"] == "blocker" for comment in (current_review(state) or {}).get("comments", []))
 
 
 def is_command(state: SupervisorState) -> bool:
@@ -128,8 +155,26 @@ def _decision(state: SupervisorState) -> str:
     return str((state.get("decision") or {}).get("decision", "reject"))
 
 
-def _to_diff(runtime: Runtime[SupervisorContext]) -> str:
+def _to_diff(state: SupervisorState, runtime: Runtime[SupervisorContext]) -> str:
+    """To a person, who gets a model's change with its review."""
+    wanted = "review" in _workflow(runtime).stages and runtime.context.models is not None and is_by_model(state)
+    if wanted and current_review(state) is None and not _is_edited(state):
+        return "reviewer"
+    return _to_gate(runtime)
+
+
+def _to_gate(runtime: Runtime[SupervisorContext]) -> str:
     return "diff_gate" if "diff" in _workflow(runtime).gates else "pr_gate"
+
+
+def _is_edited(state: SupervisorState) -> bool:
+    decision = state.get("decision") or {}
+    return decision.get("decision") == "edit" and decision.get("gate") == Gate.DIFF.value
+
+
+def _only_reviews(runtime: Runtime[SupervisorContext]) -> bool:
+    stages = _workflow(runtime).stages
+    return "review" in stages and "pr" not in stages and runtime.context.models is not None
 
 
 def _diff_first(runtime: Runtime[SupervisorContext]) -> bool:

@@ -27,7 +27,17 @@ class SupervisorState(TypedDict, total=False):
     head_commit: str | None
     pr_url: str | None
     repairs: int
-    """How often red tests went back to the coder since a person was asked."""
+    """How often red tests or a reviewer's blockers went back to the coder since a person was asked."""
+    handed_over: str | None
+    """SHA-256 of the recipe's plan whose change a model goes on with, because the tests were red."""
+    review: Json | None
+    """The reviewer's, as `agents.reviewer.state` says; `of` names the change it is about."""
+    revised: bool
+    """The reviewer's blockers went back to the coder once."""
+    diff_risk: Json
+    """Of the change as it was asked about last."""
+    branch_only: bool
+    """A person takes the branch over: no pull request."""
     widened: Json | None
     """What a model asks to be added to the approved plan {files, reason}, or None."""
     draft_sha256: str | None

@@ -23,7 +23,13 @@ class CoderState(TypedDict, total=False):
     test_results: Json | None
     """Of the change before: red ones are to be repaired."""
     repairs: int
-    """How often red tests went back since a person was asked."""
+    """How often red tests or a reviewer's blockers went back since a person was asked."""
+    handed_over: str | None
+    """SHA-256 of the recipe's plan whose change a model goes on with."""
+    review: Json | None
+    """Of the change `of`: blockers are to be looked at once."""
+    revised: bool
+    """They were."""
     widened: Json | None
     """What the plan was widened by {files, reason}: a person is asked before the work goes on."""
     draft_sha256: str | None

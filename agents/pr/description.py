@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 from shared.store.records import Task
-from shared.types import Plan, TestResults
+from shared.types import Json, Plan, TestResults
 
 _ASKED_LIMIT = 4000
 _LIST_LIMIT = 30
@@ -41,8 +41,10 @@ def commit_message(title: str, plan: Plan, task: Task) -> str:
     return "\n".join([title, "", *lines, *([""] if lines else []), f"Persevere-Task: {task.id}", ""])
 
 
-def pull_request_body(plan: Plan, task: Task, results: TestResults | None, *, draft: bool, notes: list[str]) -> str:
-    """Markdown: summary, what was asked, steps, tests, risks."""
+def pull_request_body(
+    plan: Plan, task: Task, results: TestResults | None, *, draft: bool, notes: list[str], review: Json | None = None
+) -> str:
+    """Markdown: summary, what was asked, steps, tests, the review, risks."""
     parts = []
     if draft:
         parts.append(f"> **Draft.** {_draft_reason(results)}")
@@ -54,6 +56,8 @@ def pull_request_body(plan: Plan, task: Task, results: TestResults | None, *, dr
     if plan.acceptance_criteria:
         parts.append("## Acceptance criteria\n\n" + _bullets(plan.acceptance_criteria))
     parts.append("## Tests\n\n" + _evidence(results))
+    if review:
+        parts.append("## Review\n\n" + _reviewed(review))
     if plan.risks:
         parts.append("## Risks\n\n" + _bullets(plan.risks))
     if notes:
@@ -90,6 +94,18 @@ def _evidence(results: TestResults | None) -> str:
             more = [f"- and {len(names) - _LIST_LIMIT} more"] if len(names) > _LIST_LIMIT else []
             parts.append(f"{label}:\n\n" + "\n".join([*(f"- {_code(n)}" for n in names[:_LIST_LIMIT]), *more]))
     return "\n\n".join(parts)
+
+
+def _reviewed(review: Json) -> str:
+    """What a reviewing model said. It decided nothing."""
+    comments = [
+        f"- **{_inline(comment['severity'])}** {_code(comment['file'] + ':' + str(comment['line']))} {_inline(comment['comment'])}"
+        for comment in review["comments"][:_LIST_LIMIT]
+    ]
+    if (left := len(review["comments"]) - len(comments)) > 0:
+        comments.append(f"- and {left} more")
+    by = f"By {_code(review['by'])}, a model; a person decided."
+    return "\n\n".join(part for part in (_inline(review["summary"]), "\n".join(comments), by) if part)
 
 
 def _step(title: str, files: list[str]) -> str:

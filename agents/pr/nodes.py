@@ -13,7 +13,7 @@ from agents.pr.state import PrState
 from shared.errors import ConflictError, TaskFailedError
 from shared.forge.branches import branch_name
 from shared.forge.port import Commit
-from shared.types import Plan, Stage, TaskStatus, TestResults, sha256_hex
+from shared.types import Json, Plan, Stage, TaskStatus, TestResults, sha256_hex
 
 PATCH = "change.patch"
 """The artifact that holds the approved change."""
@@ -76,7 +76,7 @@ async def open_pull_request(state: PrState, runtime: Runtime[TaskContext]) -> Pr
             base_commit=state["base_commit"],
             head_commit=head_commit,
             title=title_of(plan, context.task),
-            body=pull_request_body(plan, context.task, results, draft=draft, notes=state.get("notes") or []),
+            body=pull_request_body(plan, context.task, results, draft=draft, notes=state.get("notes") or [], review=_review(state)),
             draft=draft,
         )
         await context.effects.done(key, {"url": url})
@@ -91,6 +91,12 @@ async def open_pull_request(state: PrState, runtime: Runtime[TaskContext]) -> Pr
 
 def _plan(state: PrState) -> Plan:
     return Plan.model_validate(state["plan"])
+
+
+def _review(state: PrState) -> Json | None:
+    """Only that of the change that is pushed."""
+    review = state.get("review")
+    return review if review and review.get("of") == state.get("approved_sha256") else None
 
 
 def _results(state: PrState) -> TestResults | None:

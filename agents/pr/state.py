@@ -15,6 +15,10 @@ class PrState(TypedDict, total=False):
     """SHA-256 of base commit, newline, patch as it was approved; anything else is refused."""
     test_results: Json | None
     draft: bool
+    branch_only: bool
+    """A person takes the branch over: no pull request is opened."""
+    review: Json | None
+    """The reviewer's, of the change `of`."""
     notes: list[str]
     branch: str | None
     head_commit: str | None
