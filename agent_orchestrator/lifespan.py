@@ -34,7 +34,9 @@ def build_lifespan(
             opened = resources if resources is not None else await stack.enter_async_context(open_resources(settings, worker=worker))
             streams = Streams()
             stack.callback(streams.stop)
-            app.state.services = wire(settings, identity, opened, streams, default_repo)
+            services = app.state.services = wire(settings, identity, opened, streams, default_repo)
+            if opened.worker is not None:
+                _ = services.conversation.graph  # before the first message, which would wait for it
             yield
 
     return lifespan

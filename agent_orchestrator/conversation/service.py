@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
-from agent_orchestrator.conversation.graph import build_conversation_graph
-from agent_orchestrator.conversation.memory import answer_metadata
 from agent_orchestrator.conversation.repository import NotLookedAtError, Places, RepositoryConfigs, named_place
 from agent_orchestrator.conversation.state import Handles, TurnState, TurnTransaction
 from agent_orchestrator.conversation.turn import ChatAnswer, ChatTurn, check_session_id, read_message
@@ -14,6 +13,8 @@ from shared.intent.port import Intent
 from shared.intent.rules import recognise
 
 if TYPE_CHECKING:
+    from langgraph.graph.state import CompiledStateGraph
+
     from agent_orchestrator.approvals.service import ApprovalService
     from agent_orchestrator.resources import Resources
     from agent_orchestrator.tasks.service import TaskService
@@ -31,7 +32,13 @@ class Conversation:
         self._tasks = tasks
         self._approvals = approvals
         self._configs = RepositoryConfigs()
-        self._graph = build_conversation_graph()
+
+    @cached_property
+    def graph(self) -> CompiledStateGraph[TurnState, Handles, TurnState, TurnState]:
+        """Built by its first use: who only looks at tasks does not wait for a library of graphs to be imported."""
+        from agent_orchestrator.conversation.graph import build_conversation_graph
+
+        return build_conversation_graph()
 
     async def turn(self, request: ChatTurn) -> ChatAnswer:
         """Answer one message.
@@ -61,7 +68,7 @@ class Conversation:
         request = start["request"]
         if request.begun is not None:
             await request.begun(transaction.tx)
-        answer = _answer(cast(TurnState, await self._graph.ainvoke(start, context=self._handles(transaction, places))))
+        answer = _answer(cast(TurnState, await self.graph.ainvoke(start, context=self._handles(transaction, places))))
         if request.ended is not None:
             await request.ended(transaction.tx, answer)
         return answer
@@ -81,6 +88,8 @@ class Conversation:
 
 
 def _answer(state: TurnState) -> ChatAnswer:
+    from agent_orchestrator.conversation.memory import answer_metadata
+
     reply = state["reply"]
     return ChatAnswer(
         message=reply.message,
