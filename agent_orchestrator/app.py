@@ -19,6 +19,7 @@ from agent_orchestrator.identity.routes import router as identity_router
 from agent_orchestrator.identity.service import Identity, require_safe_binding
 from agent_orchestrator.identity.token import load_or_create_token
 from agent_orchestrator.lifespan import build_lifespan
+from agent_orchestrator.model_keys.routes import router as model_keys_router
 from agent_orchestrator.models.routes import router as models_router
 from agent_orchestrator.projects.routes import router as projects_router
 from agent_orchestrator.pulls.routes import router as pulls_router
@@ -41,6 +42,7 @@ ROUTERS = (
     pulls_router,
     identity_router,
     models_router,
+    model_keys_router,
     health_router,
 )
 

@@ -7,9 +7,11 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent_orchestrator.model_keys.keys import UserKeys, load_keys
 from agent_orchestrator.runtime.host import host_id, worker_id
 from config.settings import Settings
 from shared.approvals.policy import ApprovalPolicy, load_policy
@@ -21,6 +23,7 @@ from shared.forge.local import LocalForge
 from shared.forge.port import Forge
 from shared.intent.port import Recogniser
 from shared.intent.rules import RulesRecogniser
+from shared.models.names import NONE, OwnKeys, has_own_key, parse_model
 from shared.models.port import ModelPort
 from shared.models.registry import choose_model
 from shared.ratelimits.memory import NoLimit
@@ -28,6 +31,7 @@ from shared.ratelimits.port import RateLimiter
 from shared.ratelimits.registry import build_limiter
 from shared.recipes.port import RecipeBook
 from shared.sandbox.port import SandboxProvider
+from shared.secrets.box import SecretBox, open_box
 from shared.store.database import Database, open_database
 from workflows.loader import Workflows, load_workflows
 from workflows.recipes.book import build_recipe_book
@@ -65,8 +69,25 @@ class Resources:
     _provider: SandboxProvider | None = None
     _choosing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    def model_for(self, name: str | None) -> ModelPort | None:
-        """The model a task names, else the one of the settings; None: recipes only. `SettingsError` says what it lacks."""
+    @cached_property
+    def box(self) -> SecretBox:
+        """Encrypts what users store. `SettingsError` when the key of the data folder cannot be used."""
+        key = self.settings.secret_key
+        return open_box(key.get_secret_value() if key is not None else None, self.settings.data_dir)
+
+    async def keys_of(self, user_id: str) -> UserKeys:
+        """The keys of models that a user brought."""
+        return await load_keys(self.database, self.box, user_id)
+
+    def model_for(self, name: str | None, own: OwnKeys | None = None) -> ModelPort | None:
+        """The model a task names, else the one of the settings; None: recipes only. `SettingsError` says what it lacks.
+
+        `own`: where the user has a key for it, or for a fallback, that one is used.
+        """
+        setting = name or self.settings.model
+        named = (setting, *self.settings.model_fallbacks) if setting != NONE else ()
+        if any(has_own_key(parse_model(one), own) for one in named):
+            return choose_model(setting, self.settings, own)
         if name is None or name == self.settings.model:
             return self.models
         if name not in self._models:

@@ -74,6 +74,8 @@ class Settings(BudgetSettings):
     """Seconds a provider that is down or busy is tried again; a quarter of it where a fallback follows."""
     model_prices: Path | None = None
     """Prices that win over `config/models.yaml`."""
+    secret_key: SecretStr | None = Field(default=None, min_length=32)
+    """Encrypts users' keys in the database; the same on every machine. None: made once and kept in the data folder."""
     openai_api_key: SecretStr | None = None
     openai_base_url: str | None = None
     anthropic_api_key: SecretStr | None = None

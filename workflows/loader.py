@@ -17,7 +17,7 @@ GateName = Literal["plan", "diff", "pr"]
 
 
 class WorkflowLimits(BaseModel):
-    """Times in seconds; `repairs`: how often red tests go back to the coder; `replans`: how often a rejection may be tried again.
+    """Times in seconds; `repairs`: how often red tests go back to the coder. A person who sends a plan or a change back is not limited.
 
     `cost_usd`, `tokens`, `steps` (calls of a model) and `time_s` (of work) are what a task may use before a person is asked for more.
     """
@@ -27,7 +27,6 @@ class WorkflowLimits(BaseModel):
     test_timeout_s: float = Field(default=900, gt=0)
     setup_timeout_s: float = Field(default=600, gt=0)
     repairs: int = Field(default=2, ge=0, le=10)
-    replans: int = Field(default=3, ge=0, le=10)
     cost_usd: float = Field(default=5, ge=0)
     tokens: int = Field(default=5_000_000, ge=0)
     steps: int = Field(default=300, ge=0)

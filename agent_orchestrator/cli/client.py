@@ -62,6 +62,12 @@ class Client:
         """Sent with an idempotency key of its own."""
         return (await self._send("POST", path, json=body or {}, headers={"Idempotency-Key": uuid.uuid4().hex})).json()
 
+    async def put(self, path: str, body: Json) -> Any:
+        return (await self._send("PUT", path, json=body)).json()
+
+    async def delete(self, path: str) -> None:
+        await self._send("DELETE", path)
+
     async def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
             response = await self.http.request(method, path, **options)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import typer
 
 from agent_orchestrator.cli import commands
-from agent_orchestrator.cli.commands import approvals, chat, operate, service, tasks
+from agent_orchestrator.cli.commands import approvals, chat, keys, operate, service, tasks
 
 
 def build_cli() -> typer.Typer:
@@ -23,6 +23,7 @@ def build_cli() -> typer.Typer:
     cli.command("resume")(chat.resume)
     cli.add_typer(tasks.app, name="tasks")
     cli.add_typer(approvals.app, name="approvals")
+    cli.add_typer(keys.app, name="keys")
     cli.command("serve")(service.serve)
     cli.command("worker")(service.worker)
     cli.command("doctor")(operate.doctor)

@@ -128,7 +128,7 @@ class HumanView:
 
 def _result(task: Json, ending: Json | None) -> Json:
     branch = (ending or {}).get("branch") or (task.get("branch") if task.get("pr_url") else None)
-    kept = {key: task.get(key) for key in ("task_id", "status", "pr_url", "outcome", "error")}
+    kept = {key: task.get(key) for key in ("task_id", "status", "pr_url", "outcome", "error", "cost")}
     return {"type": "result", **kept, "branch": branch}
 
 

@@ -15,13 +15,14 @@ router = APIRouter(tags=["models"])
 
 @router.get("/models", response_model=ModelList, responses=problems())
 async def list_models(given: Given) -> ModelList:
-    """The models a task may name now, and why the others cannot be used."""
-    found = choices(given.settings)
+    """The models your tasks may name now, with the server's keys and yours, and why the others cannot be used."""
+    found = choices(given.settings, await given.resources.keys_of(given.user_id))
     listed = ModelList(
         items=[ModelView.of(choice) for choice in found if not choice.reason],
         unusable=[UnusableModel.of(choice) for choice in found if choice.reason],
     )
     if given.settings.model == NONE:
-        listed.reason = "No model is configured: tasks are done by recipes."
+        others = " unless they name one of these" if listed.items else ""
+        listed.reason = f"No model is configured: tasks are done by recipes{others}."
         listed.next_step = "Recipes are: " + ", ".join(recipe.name for recipe in given.resources.recipes.all()) + "."
     return listed

@@ -15,11 +15,19 @@ class ModelView(BaseModel):
     chosen: bool = Field(default=False, description="The model of tasks that name none.")
     input_usd: float | None = None
     output_usd: float | None = None
+    priced_as_of: str | None = Field(default=None, description="When the price was read (YYYY-MM-DD); null where nobody said.")
+    own_key: bool = Field(default=False, description="Your own key is used, not the server's.")
 
     @classmethod
     def of(cls, choice: Choice) -> ModelView:
         return cls(
-            name=choice.name, provider=choice.provider, chosen=choice.chosen, input_usd=choice.input_usd, output_usd=choice.output_usd
+            name=choice.name,
+            provider=choice.provider,
+            chosen=choice.chosen,
+            input_usd=choice.input_usd,
+            output_usd=choice.output_usd,
+            priced_as_of=choice.priced_as_of or None,
+            own_key=choice.own_key,
         )
 
 

@@ -56,7 +56,8 @@ async def build_context(resources: Resources, lease: Lease, task: Task) -> Super
     config = parse_repository_config(await resources.forge.read_file(task.repo, task.base_commit, FILE_NAME))
     provider = await resources.sandbox()
     workflow = resources.workflows.get(task.workflow)
-    model = resources.model_for(task.request.get("model"))
+    model = resources.model_for(task.request.get("model"), await resources.keys_of(task.user_id))
+    spend = await task_spend(resources, lease, task, config, workflow, model) if model is not None else None
     journal = FencedJournal(lease, resources.artifacts)
     return SupervisorContext(
         task=task,

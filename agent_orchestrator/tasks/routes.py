@@ -12,7 +12,7 @@ from agent_orchestrator.dependencies import Given, Paged, Services
 from agent_orchestrator.errors import BODY, problems
 from agent_orchestrator.idempotency import Keyed
 from agent_orchestrator.tasks.schemas import MessageToTask, RetryRequest, TaskAccepted, TaskList, TaskRequest, TaskView
-from agent_orchestrator.tasks.submission import prepare
+from agent_orchestrator.tasks.submission import check_model, prepare
 from shared.store import approvals, tasks
 from shared.store.records import Task
 from shared.types import TaskStatus, utcnow
@@ -77,9 +77,11 @@ async def cancel_task(task_id: str, given: Given) -> TaskView:
 async def retry_task(request: Request, task_id: str, given: Given, body: RetryRequest | None = None) -> Response:
     """Try a task that ended badly again, from the stage that failed."""
     await given.tasks.get(task_id, given.user_id)
+    body = body or RetryRequest()
+    await check_model(given, body.model)
     keyed = Keyed(request, given, 200)
     async with keyed.transaction() as tx:
-        task = await given.tasks.retry(task_id, given.user_id, body.hint if body else None, within=tx)
+        task = await given.tasks.retry(task_id, given.user_id, body.hint, within=tx, **body.model_dump(exclude={"hint"}))
         return await keyed.keep(tx, await _view(tx, task))
 
 

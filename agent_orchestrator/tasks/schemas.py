@@ -14,6 +14,10 @@ from shared.types import ErrorInfo, Json, Plan, Stage, TaskStatus, TestResults
 Line = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 
 
+TimeBudget = Annotated[float | None, Field(default=None, gt=0, le=30 * 24 * 3600, allow_inf_nan=False)]
+CostBudget = Annotated[float | None, Field(default=None, ge=0, allow_inf_nan=False)]
+
+
 class TaskRequest(Body):
     """A structured task. `repo` is a folder of the server's machine; budgets in seconds and US dollars."""
 
@@ -23,8 +27,8 @@ class TaskRequest(Body):
     workflow: str | None = Field(default=None, max_length=100)
     title: str | None = Field(default=None, min_length=1, max_length=500)
     acceptance_criteria: list[Line] = Field(default_factory=list, max_length=100)
-    time_budget_s: float | None = Field(default=None, gt=0, le=30 * 24 * 3600, allow_inf_nan=False)
-    cost_budget_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    time_budget_s: TimeBudget = None
+    cost_budget_usd: CostBudget = None
     model: str | None = Field(default=None, max_length=200)
     project_id: str | None = Field(default=None, min_length=1, max_length=200)
     priority: Literal["interactive", "batch"] = "interactive"
@@ -44,7 +48,12 @@ class TaskAccepted(BaseModel):
 
 
 class RetryRequest(Body):
+    """Budgets, where given, are what the task may use in all from now on, earlier grants included: more than it has used already."""
+
     hint: str | None = Field(default=None, max_length=64_000)
+    cost_budget_usd: CostBudget = None
+    time_budget_s: TimeBudget = None
+    model: str | None = Field(default=None, min_length=1, max_length=200)
 
 
 class MessageToTask(Body):

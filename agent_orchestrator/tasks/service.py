@@ -10,13 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent_orchestrator.runtime.endings import cancel_idle
 from agent_orchestrator.runtime.host import is_gone
+from agent_orchestrator.runtime.spend import Used
 from shared.errors import ConflictError, InvalidRequestError, NotFoundError
 from shared.events import store as events_store
 from shared.jobs.priority import BATCH, INTERACTIVE
 from shared.store import audit, marks, runs, tasks
 from shared.store.joining import joined
 from shared.store.records import Run, Task
-from shared.types import Json, Stage, TaskStatus, new_id
+from shared.types import Json, Stage, TaskStatus, new_id, utcnow
 
 if TYPE_CHECKING:
     from agent_orchestrator.resources import Resources
@@ -93,8 +94,21 @@ class TaskService:
                 await self._resources.jobs.enqueue(tx, task_id)
         return await self._when_ended(task_id, by)
 
-    async def retry(self, task_id: str, by: str, hint: str | None = None, *, within: AsyncConnection | None = None) -> Task:
-        """Try a failed task again from the stage that failed; a cancelled one from its beginning. A `hint` is planned by first."""
+    async def retry(
+        self,
+        task_id: str,
+        by: str,
+        hint: str | None = None,
+        *,
+        cost_budget_usd: float | None = None,
+        time_budget_s: float | None = None,
+        model: str | None = None,
+        within: AsyncConnection | None = None,
+    ) -> Task:
+        """Try a failed task again from the stage that failed; a cancelled one from its beginning. A `hint` is planned by first.
+
+        Budgets (US dollars, seconds) are what it may use in all from now on; `InvalidRequestError` for less than it has used.
+        """
         async with joined(self._resources.database, within) as tx:
             run = await runs.lock(tx, task_id)
             task = _owned(await tasks.get(tx, task_id), task_id, by)
@@ -107,7 +121,8 @@ class TaskService:
             if task.status is TaskStatus.CANCELLED:
                 thread_id = f"{task_id}.{run.epoch}"
             await runs.update(tx, task_id, state="idle", thread_id=thread_id, cancel_requested=False, poison_count=0, checkpoint_id=None)
-            request = {**task.request, "hint": hint.strip()} if hint and hint.strip() else task.request
+            changes: Json = {"cost_budget_usd": cost_budget_usd, "time_budget_s": time_budget_s, "model": model}
+            request = with_changes(task, {"hint": hint.strip() if hint and hint.strip() else None, **changes})
             task = await tasks.update(
                 tx, task_id, status=TaskStatus.QUEUED, request=request, error=None, outcome=None, finished_at=None, waiting_for=None
             )
@@ -115,7 +130,7 @@ class TaskService:
             again: Json = {"new_status": TaskStatus.QUEUED.value, "details": "trying again"}
             await events_store.append(tx, task_id, Stage.QUEUE, [("status_update", again)])
             await self._resources.jobs.enqueue(tx, task_id)
-            await audit.append(tx, actor=by, action="task.retry", task_id=task_id, subject=task_id, data={"hint": hint})
+            await audit.append(tx, actor=by, action="task.retry", task_id=task_id, subject=task_id, data={"hint": hint, **_given(changes)})
         return task
 
     async def message(self, task_id: str, by: str, text: str, *, within: AsyncConnection | None = None) -> Task:
@@ -139,6 +154,26 @@ class TaskService:
             if task.status.is_final or asyncio.get_running_loop().time() > deadline:
                 return task
             await asyncio.sleep(0.1)
+
+
+def with_changes(task: Task, changes: Json) -> Json:
+    """The task's request with what is given, and since when a new budget counts: what was granted before is part of it."""
+    given, used = _given(changes), Used.of(task.cost)
+    kinds = {"cost_budget_usd": "cost_usd", "time_budget_s": "time_s"}
+    for name, kind in kinds.items():
+        if name in given and given[name] <= used.amount(kind):
+            raise InvalidRequestError(
+                f"The task has used {used.amount(kind):g} already: {name} {given[name]:g} would leave nothing.",
+                f"Give more than that as {name}; it counts for the whole task.",
+                code="budget_too_small",
+            )
+    new = {kind: utcnow().isoformat() for name, kind in kinds.items() if name in given}
+    request = {**task.request, **given}
+    return {**request, "budget_set_at": {**request.get("budget_set_at", {}), **new}} if new else request
+
+
+def _given(changes: Json) -> Json:
+    return {name: value for name, value in changes.items() if value is not None}
 
 
 def _nobody_works(run: Run) -> bool:

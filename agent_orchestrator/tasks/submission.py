@@ -18,7 +18,7 @@ DEFAULT_WORKFLOW = "feature_dev"
 async def prepare(given: Services, wanted: TaskRequest) -> TaskDraft:
     """Look at what is asked for. `RepositoryError`, `NotFoundError`, `TooManyRequestsError` or `InvalidRequestError`."""
     await require(given.resources.limiter, given.user_id)
-    _check_model(given, wanted.model)
+    await check_model(given, wanted.model)
     if wanted.workflow is not None:
         given.resources.workflows.get(wanted.workflow)
     project_id = await _project(given, wanted)
@@ -26,10 +26,12 @@ async def prepare(given: Services, wanted: TaskRequest) -> TaskDraft:
     return await _draft(given, wanted, repository, project_id)
 
 
-def _check_model(given: Services, name: str | None) -> None:
+async def check_model(given: Services, name: str | None) -> None:
     """A model that cannot be used now is refused now, not when the task is planned."""
+    if name is None:
+        return
     try:
-        given.resources.model_for(name)
+        given.resources.model_for(name, await given.resources.keys_of(given.user_id))
     except SettingsError as error:
         raise InvalidRequestError(error.message, f"{error.next_step} GET /models lists what can be used.", code="unknown_model") from error
 

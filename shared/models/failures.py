@@ -57,14 +57,14 @@ class Failure:
         return ModelError(self.message, self.next_step, code=self.code)
 
 
-def failure_of(exc: Exception, name: ModelName, secrets: tuple[str, ...] = ()) -> Failure | None:
-    """What a provider's exception means; None for one that is none of a provider's: a fault of ours."""
+def failure_of(exc: Exception, name: ModelName, secrets: tuple[str, ...] = (), *, own_key: bool = False) -> Failure | None:
+    """What a provider's exception means; None for one that is none of a provider's: a fault of ours. `own_key`: the user's was used."""
     if isinstance(exc, SilentStreamError):
         return _Words(name).silent(str(exc))
     if isinstance(exc, CutStreamError):
         return _Words(name).down("its answer broke off")
     seen = _Seen.of(exc)
-    words = _Words(name, redact(seen.text, secrets))
+    words = _Words(name, redact(seen.text, secrets), own_key=own_key)
     if isinstance(exc, langchain.ContextOverflowError) or (seen.status in (400, 413) and _TOO_LONG.search(seen.text)):
         return words.too_long()
     if seen.status in (400, 402, 403, 429) and _QUOTA.search(seen.text) and not (seen.status == 429 and seen.wait_s is not None):
@@ -166,17 +166,19 @@ def _retry_after(value: str) -> float:
 class _Words:
     """Each failure as a sentence and a next step."""
 
-    def __init__(self, name: ModelName, said: str = "") -> None:
+    def __init__(self, name: ModelName, said: str = "", *, own_key: bool = False) -> None:
         provider = PROVIDERS.get(name.provider)
-        self._name, self._said = name, said
-        self._key = provider.key_variable if provider is not None else "its key"
+        self._name, self._said, self._own_key = name, said, own_key
+        self._key = "your own key" if own_key else provider.key_variable if provider is not None else "its key"
         self._url = provider.url_variable if provider is not None else "its address"
 
     def key(self) -> Failure:
+        put = f"Put a valid key that may use this model into {self._key}, start again, and retry the task."
+        own = f"Store a valid key that may use this model (`persevere keys set {self._name.provider}`), and retry the task."
         return Failure(
             "model_key_rejected",
-            f"{self._name.provider} does not accept the key for {self._name}.",
-            f"Put a valid key that may use this model into {self._key}, start again, and retry the task.",
+            f"{self._name.provider} does not accept {'your own key' if self._own_key else 'the key'} for {self._name}.",
+            own if self._own_key else put,
         )
 
     def unknown(self) -> Failure:

@@ -6,9 +6,9 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
@@ -45,14 +45,31 @@ class Patience:
         return float(random.uniform(longest / 2, longest))
 
 
+class Client(Protocol):
+    """How a model is reached. `secrets` are struck from what its provider says; `own_key`: the user's, not the operator's."""
+
+    @property
+    def secrets(self) -> tuple[str, ...]: ...
+    @property
+    def own_key(self) -> bool: ...
+
+    def open(self) -> BaseChatModel:
+        """The provider's client, made once."""
+
+    async def refresh(self) -> None:
+        """Before each call: is the key still there? `ModelError` says when not."""
+
+
 @dataclass(frozen=True)
 class Candidate:
-    """One model that may answer. `open` makes its client, once; `secrets` are struck from what it says."""
+    """One model that may answer."""
 
     name: ModelName
-    open: Callable[[], BaseChatModel]
+    client: Client
     price: Price | None
-    secrets: tuple[str, ...] = ()
+
+    def failure_of(self, exc: Exception) -> Failure | None:
+        return failure_of(exc, self.name, self.client.secrets, own_key=self.client.own_key)
 
 
 class GuardedChatModel(BaseChatModel):
@@ -130,7 +147,7 @@ class GuardedChatModel(BaseChatModel):
                         yield chunk
                     return
                 except Exception as exc:
-                    failure = None if isinstance(exc, ModelError) else failure_of(exc, candidate.name, candidate.secrets)
+                    failure = None if isinstance(exc, ModelError) else candidate.failure_of(exc)
                     if failure is None:
                         raise
                 wait_s = self.patience.wait(attempt, failure.wait_s)
@@ -152,6 +169,7 @@ class GuardedChatModel(BaseChatModel):
         """One call. What it used is told whether it ended well or not."""
         spend: Spend = self.spend
         await spend.before()
+        await candidate.client.refresh()
         client, bound = self._client(candidate, kwargs)
         tokens, ended = Tokens(), candidate.name.provider not in PROVIDERS
         stream = client._astream(messages, stop=stop, **bound)
@@ -170,7 +188,7 @@ class GuardedChatModel(BaseChatModel):
 
     def _client(self, candidate: Candidate, kwargs: dict[str, Any]) -> tuple[BaseChatModel, dict[str, Any]]:
         """The provider's model, with the tools in its own form."""
-        client = candidate.open()
+        client = candidate.client.open()
         options = {**self.options, **kwargs}
         if self.tools is None:
             return client, {key: value for key, value in options.items() if key not in _NOT_FOR_CLIENTS}

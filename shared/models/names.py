@@ -41,6 +41,16 @@ class ModelSettings(Protocol):
     def google_base_url(self) -> str | None: ...
 
 
+class OwnKeys(Protocol):
+    """Keys that a user brought; each is used in place of the operator's."""
+
+    def held(self, provider: str) -> SecretStr | None:
+        """The key as it was when the run began; None: the user has none. `SettingsError` when it cannot be read."""
+
+    async def now(self, provider: str) -> SecretStr | None:
+        """The key as it is stored now."""
+
+
 @dataclass(frozen=True)
 class Provider:
     """`key` and `url` are fields of the settings, with the environment variables a person knows them by; `client` is langchain's name."""
@@ -124,8 +134,8 @@ def parse_model(setting: str) -> ModelName:
     return ModelName(provider, model.strip())
 
 
-def require(name: ModelName, settings: ModelSettings) -> None:
-    """Whether the model can be used as the settings are; `SettingsError` says what it lacks."""
+def require(name: ModelName, settings: ModelSettings, own: OwnKeys | None = None) -> None:
+    """Whether the model can be used as the settings are, with the user's own keys; `SettingsError` says what it lacks."""
     provider = PROVIDERS.get(name.provider)
     package = provider.package if provider is not None else OTHERS[name.provider]
     if importlib.util.find_spec(package) is None:
@@ -133,10 +143,18 @@ def require(name: ModelName, settings: ModelSettings) -> None:
         raise SettingsError(f"{name} needs the package {distribution}, which is not installed.", f"Install it: pip install {distribution}.")
     if provider is None:
         return
-    if provider.key_needed and getattr(settings, provider.key) is None:
-        raise SettingsError(f"{name} needs {provider.key_variable}, which is not set.", f"Set {provider.key_variable} to a key of yours.")
+    if not has_own_key(name, own) and provider.key_needed and getattr(settings, provider.key) is None:
+        raise SettingsError(
+            f"{name} needs {provider.key_variable}, which is not set.",
+            f"Set {provider.key_variable} to a key of yours, or store one for yourself: `persevere keys set {provider.name}`.",
+        )
     if provider.url_needed and getattr(settings, provider.url) is None:
         raise SettingsError(
             f"{name} needs {provider.url_variable}, which is not set.",
             f"Set {provider.url_variable} to the server's address, for example http://127.0.0.1:11434/v1.",
         )
+
+
+def has_own_key(name: ModelName, own: OwnKeys | None) -> bool:
+    """Whether the user's own key would be used for the model. `SettingsError` when it cannot be read."""
+    return own is not None and name.provider in PROVIDERS and own.held(name.provider) is not None

@@ -27,6 +27,9 @@ class Price(BaseModel):
     cache_write: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     over_200k: Price | None = None
     """The price of a call whose input is longer than 200,000 tokens."""
+    source: str | None = None
+    """Where the price was read, and `as_of` when (YYYY-MM-DD)."""
+    as_of: str | None = Field(default=None, pattern=r"^\d{4}-\d{2}-\d{2}$")
 
     def cost(self, tokens: Tokens) -> float:
         """US dollars of one call."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import SecretStr
+
 from shared.errors import SettingsError
-from shared.models.names import NONE, PROVIDERS, ModelName, ModelSettings, parse_model, require
+from shared.models.names import NONE, PROVIDERS, ModelName, ModelSettings, OwnKeys, has_own_key, parse_model, require
 from shared.models.port import ModelError, ModelPort, Spend
 from shared.models.prices import PriceTable, load_prices
 
@@ -20,15 +22,15 @@ if TYPE_CHECKING:
 PRICES = Path(__file__).resolve().parents[2] / "config" / "models.yaml"
 
 
-def choose_model(setting: str, settings: ModelSettings) -> ModelPort | None:
-    """The model of a setting, with the fallbacks; None for `none`. `SettingsError` says what is missing."""
+def choose_model(setting: str, settings: ModelSettings, own: OwnKeys | None = None) -> ModelPort | None:
+    """The model of a setting, with the fallbacks; None for `none`. `SettingsError` says what is missing. `own`: the user's keys."""
     if setting == NONE:
         return None
     name = parse_model(setting)
     fallbacks = [other for other in map(parse_model, settings.model_fallbacks) if other != name]
     for one in (name, *fallbacks):
-        require(one, settings)
-    return ChosenModel(name, tuple(fallbacks), settings)
+        require(one, settings, own)
+    return ChosenModel(name, tuple(fallbacks), settings, own)
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class ChosenModel:
     model: ModelName
     fallbacks: tuple[ModelName, ...]
     settings: ModelSettings
+    own: OwnKeys | None = None
 
     @property
     def name(self) -> str:
@@ -66,14 +69,12 @@ class ChosenModel:
     def _candidates(self) -> tuple[Candidate, ...]:
         from shared.models.guarded import Candidate
 
-        return tuple(
-            Candidate(name, _Client(name, self.settings), self.prices.of(str(name)), secrets_of(self.settings))
-            for name in (self.model, *self.fallbacks)
-        )
+        clients = [(name, _Client(name, self.settings, self.own)) for name in (self.model, *self.fallbacks)]
+        return tuple(Candidate(name, client, self.prices.of(str(name))) for name, client in clients)
 
     def _profile(self) -> Any:
         """What is known of the model's window. Structured answers go through a tool call: every provider and fallback has those."""
-        profile = dict(self._candidates[0].open().profile or {})
+        profile = dict(self._candidates[0].client.open().profile or {})
         return {**profile, "structured_output": False}
 
 
@@ -89,25 +90,49 @@ def secrets_of(settings: ModelSettings) -> tuple[str, ...]:
 
 
 class _Client:
-    """Makes the client when it is first needed."""
+    """Makes the client when it is first needed; with a user's own key again when that was replaced. Implements `guarded.Client`."""
 
-    def __init__(self, name: ModelName, settings: ModelSettings) -> None:
-        self._make = partial(open_client, name, settings)
+    def __init__(self, name: ModelName, settings: ModelSettings, own: OwnKeys | None) -> None:
+        self._name, self._settings = name, settings
+        self._own = own if has_own_key(name, own) else None
+        self._key = self._own.held(name.provider) if self._own is not None else None
         self._made: BaseChatModel | None = None
 
-    def __call__(self) -> BaseChatModel:
+    @property
+    def own_key(self) -> bool:
+        return self._own is not None
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        own = (self._key.get_secret_value(),) if self._key is not None else ()
+        return (*own, *secrets_of(self._settings))
+
+    def open(self) -> BaseChatModel:
         if self._made is None:
-            self._made = self._make()
+            self._made = open_client(self._name, self._settings, self._key)
         return self._made
 
+    async def refresh(self) -> None:
+        if self._own is None:
+            return
+        key = await self._own.now(self._name.provider)
+        if key is None:
+            raise ModelError(
+                f"Your key for {self._name.provider} was removed while the task ran.",
+                f"Store one again (`persevere keys set {self._name.provider}`), then retry the task.",
+                code="model_key_removed",
+            )
+        if key != self._key:
+            self._key, self._made = key, None
 
-def open_client(name: ModelName, settings: ModelSettings) -> BaseChatModel:
+
+def open_client(name: ModelName, settings: ModelSettings, own_key: SecretStr | None = None) -> BaseChatModel:
     """The provider's client as langchain makes it, without retries of its own. `ModelError` when it cannot be made."""
     from langchain.chat_models import init_chat_model
 
     provider = PROVIDERS.get(name.provider)
     try:
-        client, arguments = (provider.client, _arguments(name, settings)) if provider is not None else (name.provider, {})
+        client, arguments = (provider.client, _arguments(name, settings, own_key)) if provider is not None else (name.provider, {})
         made: BaseChatModel = init_chat_model(name.model, model_provider=client, **arguments)
     except Exception as exc:
         raise ModelError(
@@ -118,9 +143,9 @@ def open_client(name: ModelName, settings: ModelSettings) -> BaseChatModel:
     return made
 
 
-def _arguments(name: ModelName, settings: ModelSettings) -> dict[str, Any]:
+def _arguments(name: ModelName, settings: ModelSettings, own_key: SecretStr | None) -> dict[str, Any]:
     provider = PROVIDERS[name.provider]
-    key, url = getattr(settings, provider.key), getattr(settings, provider.url)
+    key, url = own_key or getattr(settings, provider.key), getattr(settings, provider.url)
     arguments: dict[str, Any] = {"api_key": key if key is not None else "none"}
     if url is not None:
         arguments["base_url"] = url
@@ -146,11 +171,13 @@ class Choice:
     next_step: str = ""
     input_usd: float | None = None
     output_usd: float | None = None
+    priced_as_of: str = ""
     chosen: bool = False
+    own_key: bool = False
 
 
-def choices(settings: ModelSettings) -> list[Choice]:
-    """The configured models first, then every model whose price is known; US dollars for a million tokens."""
+def choices(settings: ModelSettings, own: OwnKeys | None = None) -> list[Choice]:
+    """The configured models first, then every model whose price is known; US dollars for a million tokens. `own`: the user's keys."""
     prices = known_prices(settings)
     configured = [name for name in (settings.model, *settings.model_fallbacks) if name != NONE]
     found = []
@@ -158,9 +185,10 @@ def choices(settings: ModelSettings) -> list[Choice]:
         name, price = parse_model(text), prices.of(text)
         choice = Choice(text, name.provider, chosen=text == settings.model)
         if price is not None:
-            choice = replace(choice, input_usd=price.input, output_usd=price.output)
+            choice = replace(choice, input_usd=price.input, output_usd=price.output, priced_as_of=price.as_of or "")
         try:
-            require(name, settings)
+            require(name, settings, own)
+            choice = replace(choice, own_key=has_own_key(name, own))
         except SettingsError as error:
             choice = replace(choice, reason=error.message, next_step=error.next_step)
         found.append(choice)

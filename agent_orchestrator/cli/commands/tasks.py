@@ -131,11 +131,16 @@ def cancel(task: TaskArgument, as_json: JsonFlag = False, url: UrlOption = "") -
 def retry(
     task: TaskArgument,
     hint: Annotated[str | None, typer.Option("--hint", help="What should be different this time.")] = None,
+    cost: Annotated[float | None, typer.Option("--cost-budget", metavar="USD", help="What it may cost in all from now on.")] = None,
+    time: Annotated[float | None, typer.Option("--time-budget", metavar="SECONDS", help="How long it may work in all from now on.")] = None,
+    model: Annotated[str | None, typer.Option("--model", metavar="PROVIDER:NAME", help="Another model.")] = None,
     as_json: JsonFlag = False,
     url: UrlOption = "",
 ) -> None:
     """Try a failed task again from the stage that failed."""
-    _change(task, "retry", {"hint": hint} if hint else {}, f"is queued again; `persevere resume {task}` follows it", as_json, url)
+    given = {"hint": hint or None, "cost_budget_usd": cost, "time_budget_s": time, "model": model or None}
+    body = {name: value for name, value in given.items() if value is not None}
+    _change(task, "retry", body, f"is queued again; `persevere resume {task}` follows it", as_json, url)
 
 
 def _change(task: str, action: str, body: dict[str, Any], told: str, as_json: bool, url: str) -> None:

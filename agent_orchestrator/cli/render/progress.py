@@ -11,6 +11,7 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from agent_orchestrator.cli.render.approval import evidence_lines, stats_line
+from agent_orchestrator.cli.render.cost import cost_words
 from agent_orchestrator.cli.render.text import clean, seconds, shorten
 from shared.types import Json
 
@@ -41,6 +42,8 @@ class Progress:
         self._plan: Text | None = None
         self._decided = False
         self._own: set[str] = set()
+        self._cost = ""
+        self._told_cost = ""
 
     def event(self, event: Json) -> None:
         stage = str(event.get("stage", ""))
@@ -75,6 +78,9 @@ class Progress:
         if self._plan is not None:
             self._console.print(self._row("✓", "planned", "green") if stage == "review" else self._plan)
         self._plan, self._decided = None, False
+        if self._cost != self._told_cost:
+            self._console.print(Text("· ", style="dim").append(f"so far {self._cost}", style="dim"))
+            self._told_cost = self._cost
         self._stage, self._detail, self._since = stage, "", self._clock()
         if not self._console.is_terminal and stage in STAGE_WORDS and stage not in ("review", "report"):
             self._console.print(Text(f"[{stage}] {STAGE_WORDS[stage]}"), soft_wrap=True)
@@ -86,6 +92,9 @@ class Progress:
             warns = event.get("level") in ("warning", "error")
             if self._log or warns:
                 return self._row("!" if warns else "·", clean(event.get("message", "")), "yellow" if warns else "dim")
+            return None
+        if kind == "usage":
+            self._cost = cost_words(event.get("total"))
             return None
         if kind == "plan_ready":
             self._plan = self._row("✓", "plan: " + shorten((event.get("plan") or {}).get("summary", "")), "green")
@@ -123,6 +132,8 @@ class Progress:
         line = Text(f"{words}  ", style="bold", no_wrap=True, overflow="ellipsis").append(
             seconds(self._clock() - self._since), style="cyan"
         )
+        if self._cost:
+            line.append(f"  {self._cost}", style="dim")
         return line.append(f"  {self._detail}", style="dim") if self._detail else line
 
 

@@ -9,6 +9,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from agent_orchestrator.cli.render.approval import evidence_lines
+from agent_orchestrator.cli.render.cost import cost_words
 from agent_orchestrator.cli.render.text import clean
 from shared.types import Json
 
@@ -23,6 +24,8 @@ def report_panel(task: Json, ending: Json | None = None) -> RenderableType:
     outcome = str(task.get("outcome") or "")
     line = Text("status: ").append(status, style=f"bold {STATUS_STYLE.get(status, 'cyan')}")
     body.append(line.append(f" ({clean(outcome.replace('_', ' '), lines=False)})" if outcome else ""))
+    if cost := cost_words(task.get("cost")):
+        body.append(Text(f"cost: {cost}"))
     body.extend(_links(task, ending))
     if task.get("test_results"):
         body.extend(evidence_lines(task["test_results"]))

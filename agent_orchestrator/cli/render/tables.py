@@ -9,13 +9,14 @@ from rich.table import Table
 from rich.text import Text
 
 from agent_orchestrator.cli.render.approval import RISK_STYLE
+from agent_orchestrator.cli.render.cost import cost_words
 from agent_orchestrator.cli.render.report import STATUS_STYLE
 from agent_orchestrator.cli.render.text import clean, seconds, shorten
 from shared.types import Json
 
 
 def task_table(tasks: Sequence[Json]) -> Table:
-    table = _table("task", "status", "stage", "age", "what")
+    table = _table("task", "status", "stage", "age", "cost", "what")
     for task in tasks:
         status = str(task.get("status", ""))
         table.add_row(
@@ -23,6 +24,7 @@ def task_table(tasks: Sequence[Json]) -> Table:
             Text(clean(status), style=STATUS_STYLE.get(status, "cyan")),
             Text(clean(task.get("stage", ""))),
             Text(age(str(task.get("created_at", "")))),
+            Text(cost_words(task.get("cost"))),
             Text(shorten(task.get("title") or task.get("prompt", ""), 80)),
         )
     return table
@@ -40,6 +42,14 @@ def approval_table(approvals: Sequence[Json]) -> Table:
             Text(age(str(approval.get("created_at", "")))),
             Text(shorten(approval.get("title", ""), 80)),
         )
+    return table
+
+
+def key_table(keys: Sequence[Json]) -> Table:
+    table = _table("provider", "name", "ends with", "age")
+    for key in keys:
+        cells = (key["provider"], key.get("name") or "", key["last_four"])
+        table.add_row(*(Text(clean(cell, lines=False)) for cell in cells), Text(age(str(key.get("created_at", "")))))
     return table
 
 
