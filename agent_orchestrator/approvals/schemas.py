@@ -13,9 +13,9 @@ from shared.types import ApprovalStatus, Gate, Json, Risk
 
 
 class DecisionRequest(Body):
-    """`revision` is the one that was read; `edited` is `{plan}` or `{patch}`, for `edit`."""
+    """`revision` is the one that was read; `edited` is `{plan}` or `{patch}`, for `edit`. `take_over`: push the branch, no pull request."""
 
-    decision: Literal["approve", "reject", "edit", "respond"]
+    decision: Literal["approve", "reject", "edit", "respond", "take_over"]
     revision: StrictInt = Field(ge=1)
     comment: str | None = Field(default=None, max_length=64_000)
     edited: Json | None = None

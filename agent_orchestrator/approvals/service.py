@@ -19,13 +19,14 @@ from shared.types import ApprovalStatus, Gate, Json, Plan, Stage, utcnow
 if TYPE_CHECKING:
     from agent_orchestrator.resources import Resources
 
-Decision = Literal["approve", "reject", "edit", "respond"]
+Decision = Literal["approve", "reject", "edit", "respond", "take_over"]
 
 _STATUS = {
     "approve": ApprovalStatus.APPROVED,
     "reject": ApprovalStatus.REJECTED,
     "edit": ApprovalStatus.SUPERSEDED,
     "respond": ApprovalStatus.REJECTED,
+    "take_over": ApprovalStatus.APPROVED,
 }
 
 
@@ -96,6 +97,8 @@ async def _own(tx: AsyncConnection, approval_id: str, user_id: str) -> Approval:
 def _checked(approval: Approval, decision: Decision, comment: str | None, edited: Json | None) -> Json | None:
     if decision in ("edit", "respond") and approval.gate not in (Gate.PLAN, Gate.DIFF):
         raise InvalidRequestError(f"This {approval.gate.value} can be approved or rejected only.", "Reject it and send a new request.")
+    if decision == "take_over" and approval.gate is not Gate.DIFF:
+        raise InvalidRequestError("There is no branch to take over yet.", "Take over when you are asked about the change, or reject this.")
     if decision == "respond" and not (comment or "").strip():
         raise InvalidRequestError("A response needs a comment.", "Say what should be different in `comment`.")
     if decision != "edit":

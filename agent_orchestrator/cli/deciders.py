@@ -56,8 +56,11 @@ class PersonDecider:
     async def decide(self, approval: Json, view: View) -> Choice | None:
         view.approval(approval)
         can_respond = approval.get("gate") in ("plan", "diff")
-        different = ", or say what should be [d]ifferent" if get_terminal_size().columns >= WIDE else ", [d]ifferent"
-        offer = "[y]es, [n]o" + (different if can_respond else "")
+        can_take_over = approval.get("gate") == "diff"
+        wide = get_terminal_size().columns >= WIDE
+        different = ", or say what should be [d]ifferent" if wide else ", [d]ifferent"
+        over = (", [t]ake the branch over" if wide else ", [t]ake over") if can_take_over else ""
+        offer = "[y]es, [n]o" + over + (different if can_respond else "")
         while True:
             line = await read_line(f"{offer}? ")
             if line is None:
@@ -67,6 +70,8 @@ class PersonDecider:
                 return Choice("approve")
             if word in ("n", "no"):
                 return Choice("reject")
+            if can_take_over and word in ("t", "take over"):
+                return Choice("take_over")
             if can_respond and word in ("d", "different"):
                 comment = await read_line("what should be different? ")
                 if comment and comment.strip():

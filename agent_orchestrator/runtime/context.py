@@ -11,6 +11,7 @@ from agent_orchestrator.runtime.journal import FencedEffects, FencedJournal
 from agent_orchestrator.runtime.lease import Lease
 from agent_orchestrator.runtime.owners import OwnerBudgets
 from agent_orchestrator.runtime.remarks import TaskRemarks
+from agent_orchestrator.runtime.reviewed import find_reviewed
 from agent_orchestrator.runtime.spend import Budget, TaskSpend
 from agent_orchestrator.runtime.workspaces import TaskWorkspaces
 from agent_orchestrator.supervisor.context import SupervisorContext
@@ -35,13 +36,17 @@ async def pin_base(resources: Resources, lease: Lease, task: Task) -> Task:
     if task.base_commit is not None:
         return task
     info = await resources.forge.inspect(task.repo, task.base_branch)
+    found = await find_reviewed(resources, task, info) or {}
     happened: list[tuple[str, Json]] = [("status_update", {"new_status": TaskStatus.PLANNING.value, "details": "reading the repository"})]
     happened += [("log", {"level": "warning", "message": note}) for note in info.notes]
     async with lease.transaction() as tx:
+        # Someone may have told the task something meanwhile.
+        request = (await tasks.get(tx, task.id) or task).request
         task = await tasks.update(
             tx,
             task.id,
-            base_commit=info.head_commit,
+            request={**request, **found},
+            base_commit=found["reviewed"]["head"] if found else info.head_commit,
             base_branch=task.base_branch or info.default_branch,
             status=TaskStatus.PLANNING,
             stage=Stage.CLONING,
@@ -53,7 +58,8 @@ async def pin_base(resources: Resources, lease: Lease, task: Task) -> Task:
 async def build_context(resources: Resources, lease: Lease, task: Task) -> SupervisorContext:
     """Live handles for one run. The repository's configuration is read at the base commit, never from the change."""
     assert task.base_commit is not None
-    config = parse_repository_config(await resources.forge.read_file(task.repo, task.base_commit, FILE_NAME))
+    before = str((task.request.get("reviewed") or {}).get("base") or task.base_commit)
+    config = parse_repository_config(await resources.forge.read_file(task.repo, before, FILE_NAME))
     provider = await resources.sandbox()
     workflow = resources.workflows.get(task.workflow)
     model = resources.model_for(task.request.get("model"), await resources.keys_of(task.user_id))

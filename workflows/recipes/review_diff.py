@@ -1,4 +1,4 @@
-"""Review a pasted diff, a branch's tree or some paths with static analysis; nothing is changed."""
+"""Review a branch, a commit, a pull request, a pasted diff or some paths with static analysis; nothing is changed."""
 
 from __future__ import annotations
 
@@ -18,6 +18,18 @@ _WHAT = r"(?:the |my |this |our |these |following )*"
 _BRANCH = re.compile(
     rf"{_DO} {_WHAT}(?:(?:changes|diff|commits|work) (?:on|in|of|from) {_WHAT})?branch [{QUOTES}]?(?P<branch>[\w./#-]+)[{QUOTES}]?",
     re.IGNORECASE,
+)
+_OF = rf"(?:(?:changes|diff|patch) (?:of|in|from) {_WHAT})?"
+_COMMIT = re.compile(
+    rf"{_DO} {_WHAT}{_OF}(?:(?:last|latest|newest|most recent) commit|commit [{QUOTES}]?(?P<commit>[0-9a-f]{{7,64}})[{QUOTES}]?)",
+    re.IGNORECASE,
+)
+_PULL = re.compile(
+    rf"{_DO} {_WHAT}{_OF}(?:(?:open|last|latest|newest) )?(?:pull[- ]request|merge request|pr)(?: number)?(?: ?#?(?P<number>\d+))?",
+    re.IGNORECASE,
+)
+_CURRENT = re.compile(
+    rf"{_DO} {_WHAT}(?:current )?(?:diff|changes|branch|commits)(?: (?:on|in|of) (?:this|the current) branch)?", re.IGNORECASE
 )
 _DIFF = re.compile(
     rf"{_DO} {_WHAT}(?:(?:pasted|attached) )?(?:diff|patch|changes?|branch|code|codebase|repository|repo|project)(?: below| here)?",
@@ -49,6 +61,12 @@ class ReviewDiff:
         request = polite(text)
         if found := _BRANCH.fullmatch(request):
             return RecipeMatch(self.name, {"branch": found["branch"]})
+        if found := _COMMIT.fullmatch(request):
+            return RecipeMatch(self.name, {"commit": found["commit"] or ""})
+        if found := _PULL.fullmatch(request):
+            return RecipeMatch(self.name, {"pull_request": int(found["number"] or 0)})
+        if _CURRENT.fullmatch(request):
+            return RecipeMatch(self.name, {"branch": ""}, confidence=0.85)
         if _DIFF.fullmatch(request):
             return RecipeMatch(self.name, {}, confidence=0.85)
         if found := _PATHS.fullmatch(request):
@@ -74,7 +92,13 @@ class ReviewDiff:
 
     async def plan(self, slots: Json, prompt: str, workspace: RecipeWorkspace) -> RecipePlan | NothingToDo | NotApplicable:
         paths = [str(path) for path in slots.get("paths", [])]
-        if slots.get("patch"):
+        reviewed = slots.get("reviewed")
+        if reviewed:
+            files = sorted(reviewed["lines"])
+            if not files:
+                return NothingToDo(f"There is nothing to review: {reviewed['title']} changes nothing.")
+            subject = f"{reviewed['title']} ({count(len(files), 'changed file')})"
+        elif slots.get("patch"):
             changed = await new_files(str(slots["patch"]), workspace)
             files = sorted(changed)
             if not files:
@@ -91,39 +115,45 @@ class ReviewDiff:
             steps=[PlanStep(id="1", title="Analyse with ruff and report by severity", files=files[:_MANY])],
             acceptance_criteria=["Every finding is reported with severity, file and line.", "Nothing in the repository changes."],
             risks=["Static analysis sees mistakes of form and known traps, not whether the code does what is wanted."],
-            recipe=RecipeChoice(name=self.name, arguments={"paths": paths, "patch": slots.get("patch", "")}),
+            recipe=RecipeChoice(
+                name=self.name, arguments={"paths": paths, "patch": slots.get("patch", ""), **({"reviewed": reviewed} if reviewed else {})}
+            ),
         )
         return RecipePlan(plan, Risk(level=RiskLevel.LOW, score=0.0, reasons=["changes nothing"]))
 
     async def apply(self, plan: Plan, workspace: RecipeWorkspace) -> ApplyReport | NothingToDo | NotApplicable:
         arguments = plan.recipe.arguments if plan.recipe else {}
         findings: list[tuple[int, str, int, str]] = []
-        if arguments.get("patch"):
+        if reviewed := arguments.get("reviewed"):
+            lines = {path: _numbers(spans) for path, spans in reviewed["lines"].items()}
+            there = [path for path in lines if path.endswith((".py", ".pyi")) and await workspace.exists(path)]
+            findings = [each for each in await _in_files(workspace, sorted(there)) if each[2] in lines.get(each[1], ())]
+            looked_at = f"{reviewed['title']}, {count(len(lines), 'changed file')},"
+        elif arguments.get("patch"):
             changed = await new_files(str(arguments["patch"]), workspace)
             for path, file in sorted(changed.items()):
                 findings += await _in_patched(workspace, path, file)
             looked_at = count(len(changed), "changed file")
         else:
             files = await python_files(workspace, arguments.get("paths", []))
-            for start in range(0, len(files), 400):
-                result = await run_ruff(
-                    workspace,
-                    "check",
-                    "--isolated",
-                    "--no-cache",
-                    "--quiet",
-                    "--select",
-                    _RULES,
-                    "--output-format",
-                    "json",
-                    "--",
-                    *files[start : start + 400],
-                )
-                findings += _read(result.stdout, files)
+            findings = await _in_files(workspace, files)
             looked_at = count(len(files), "file")
         findings.sort()
         answer = _worded(findings, looked_at)
         return ApplyReport(answer.partition("\n")[0], answer=answer, artifacts={"review.md": answer.encode()})
+
+
+async def _in_files(workspace: RecipeWorkspace, files: list[str]) -> list[tuple[int, str, int, str]]:
+    findings: list[tuple[int, str, int, str]] = []
+    options = ("--isolated", "--no-cache", "--quiet", "--select", _RULES, "--output-format", "json", "--")
+    for start in range(0, len(files), 400):
+        some = files[start : start + 400]
+        findings += _read((await run_ruff(workspace, "check", *options, *some)).stdout, some)
+    return findings
+
+
+def _numbers(spans: list[list[int]]) -> set[int]:
+    return {number for first, last in spans for number in range(first, last + 1)}
 
 
 async def _in_patched(workspace: RecipeWorkspace, path: str, file: PatchedFile) -> list[tuple[int, str, int, str]]:

@@ -72,6 +72,23 @@ def reject(approval: ApprovalArgument, comment: CommentOption = None, as_json: J
     _decide(approval, "reject", comment, as_json, url)
 
 
+@app.command()
+def respond(
+    approval: ApprovalArgument,
+    comment: Annotated[str, typer.Option("--comment", help="What should be different: a hint to try again with.")],
+    as_json: JsonFlag = False,
+    url: UrlOption = "",
+) -> None:
+    """Send a plan or a change back with what should be different."""
+    _decide(approval, "respond", comment, as_json, url)
+
+
+@app.command("take-over")
+def take_over(approval: ApprovalArgument, comment: CommentOption = None, as_json: JsonFlag = False, url: UrlOption = "") -> None:
+    """Go on with the change yourself: it is pushed to a branch, without a pull request."""
+    _decide(approval, "take_over", comment, as_json, url)
+
+
 def _decide(approval: str, decision: str, comment: str | None, as_json: bool, url: str) -> None:
     async def work() -> int:
         from agent_orchestrator.cli.client import open_client

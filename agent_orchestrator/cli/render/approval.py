@@ -15,7 +15,10 @@ from shared.types import Json
 
 RISK_STYLE = {"low": "green", "medium": "yellow", "high": "red", "critical": "bold red"}
 VERDICT_STYLE = {"passed": "green", "failed": "red", "none": "yellow", "error": "red", "timeout": "red"}
+SEVERITY_STYLE = {"blocker": "red", "warning": "yellow", "note": "cyan"}
+VERDICTS = {"looks_good": ("looks good", "green"), "needs_changes": ("needs changes", "yellow"), "none": ("was not made", "yellow")}
 SHOWN_LINES = 400
+SHOWN_COMMENTS = 30
 _INDEX = re.compile(r"^index ([0-9a-f]{7})[0-9a-f]*\.\.([0-9a-f]{7})[0-9a-f]*")
 
 
@@ -28,6 +31,8 @@ def approval_panel(approval: Json) -> RenderableType:
     body.extend(diff_lines(subject) if "diff_text" in subject else plan_lines(subject))
     if subject.get("test_results"):
         body.extend([Text(), *evidence_lines(subject["test_results"])])
+    if subject.get("review"):
+        body.extend([Text(), *review_lines(subject["review"])])
     body.extend(Text(f"note: {clean(note)}", style="dim") for note in subject.get("notes") or [])
     body.extend([Text(), risk_line(approval.get("risk") or {})])
     if approval.get("approvers"):
@@ -130,6 +135,30 @@ def evidence_lines(results: Json) -> Iterator[Text]:
     yield from (Text("  $ " + shorten(command, 160), style="dim") for command in results.get("commands") or [])
     yield from _named("newly failing", results.get("newly_failing") or [], "red")
     yield from _named("failing before the change too", results.get("failing_before") or [], "yellow")
+
+
+def review_lines(review: Json) -> Iterator[RenderableType]:
+    """The verdict with its counts, the summary, then each comment beside its place."""
+    comments = review.get("comments") or []
+    yield review_line(review)
+    if review.get("summary"):
+        yield Text("  " + clean(review["summary"], lines=False))
+    for comment in comments[:SHOWN_COMMENTS]:
+        severity = str(comment.get("severity", "note"))
+        place = f"{shorten(comment.get('file', ''), 120)}:{comment.get('line', '')}"
+        yield _item("  - ", f"{severity} {place}: {clean(comment.get('comment', ''), lines=False)}", SEVERITY_STYLE.get(severity, "yellow"))
+    if len(comments) > SHOWN_COMMENTS:
+        yield Text(f"    and {len(comments) - SHOWN_COMMENTS} more; the artifact review.md has all")
+
+
+def review_line(review: Json) -> Text:
+    """`review: needs changes (1 blocker, 2 notes), by MODEL`."""
+    found = [str(comment.get("severity")) for comment in review.get("comments") or []]
+    counts = [f"{found.count(name)} {name}{'s' * (found.count(name) != 1)}" for name in SEVERITY_STYLE if name in found]
+    verdict = str(review.get("verdict", "none"))
+    words, style = VERDICTS.get(verdict, (verdict, "yellow"))
+    line = Text("review: ").append(words, style=f"bold {style}")
+    return line.append(f" ({', '.join(counts) or 'no comments'}), by {shorten(review.get('by', ''), 60)}")
 
 
 def _named(title: str, names: list[str], style: str) -> Iterator[Text]:

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from agent_orchestrator.cli.render.approval import evidence_lines, stats_line
+from agent_orchestrator.cli.render.approval import evidence_lines, review_line, stats_line
 from agent_orchestrator.cli.render.cost import cost_words
 from agent_orchestrator.cli.render.text import clean, seconds, shorten
 from shared.types import Json
@@ -105,11 +105,15 @@ class Progress:
             results = event.get("results") or {}
             good = results.get("verdict") == "passed"
             return self._row("✓" if good else "!", next(evidence_lines(results)).plain, "green" if good else "yellow")
+        if kind == "review_ready":
+            review = event.get("review") or {}
+            good = review.get("verdict") == "looks_good"
+            return self._row("✓" if good else "!", review_line(review).plain, "green" if good else "yellow")
         if kind == "approval_decided":
             self._decided = True
             if event.get("approval_id") in self._own:
                 return None
-            decision = {"approve": "approved", "reject": "rejected", "edit": "edited", "respond": "answered"}
+            decision = {"approve": "approved", "reject": "rejected", "edit": "edited", "respond": "answered", "take_over": "taken over"}
             word = decision.get(str(event.get("decision")), shorten(event.get("decision", "decided"), 30))
             return Text("✓ ", style="green").append(f"{word} by {shorten(event.get('by', ''), 60)}", style="default")
         if kind == "pr_created":

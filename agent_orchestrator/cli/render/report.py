@@ -43,6 +43,8 @@ def report_panel(task: Json, ending: Json | None = None) -> RenderableType:
 def _links(task: Json, ending: Json) -> list[Text]:
     branch = ending.get("branch") or task.get("branch")
     lines: list[Text] = []
+    if branch and task.get("outcome") == "taken_over":
+        lines.append(Text("branch: ").append(clean(branch, lines=False), style="magenta").append(" (yours to go on with)"))
     if branch and task.get("pr_url"):
         lines.append(Text("branch: ").append(clean(branch, lines=False), style="magenta"))
         draft = " (a draft: the tests do not prove it)" if ending.get("draft") or task.get("outcome") == "draft_pull_request" else ""
@@ -53,7 +55,7 @@ def _links(task: Json, ending: Json) -> list[Text]:
 def look_line(task: Json, ending: Json | None = None) -> Text | None:
     """The command that shows the change; None when there is no branch."""
     branch = (ending or {}).get("branch") or task.get("branch")
-    if branch and task.get("pr_url"):
+    if branch and (task.get("pr_url") or task.get("outcome") == "taken_over"):
         base = task.get("base_branch") or str(task.get("base_commit") or "")[:12] or "HEAD"
         repo = str(task.get("repo", ""))
         where = f"-C {shlex.quote(clean(repo, lines=False))} " if repo.startswith("/") else ""
@@ -69,5 +71,12 @@ def waiting_lines(approval: Json) -> list[Text]:
         Text(f"  look:    persevere approvals show {approval_id}"),
         Text(f"  approve: persevere approvals approve {approval_id}"),
         Text(f"  reject:  persevere approvals reject {approval_id}"),
+        *_more_ways(str(approval.get("gate") or ""), approval_id),
         Text(f"  go on:   persevere resume {clean(approval.get('task_id', ''), lines=False)}"),
     ]
+
+
+def _more_ways(gate: str, approval_id: str) -> list[Text]:
+    different = Text(f'  differ:  persevere approvals respond {approval_id} --comment "what should be different"')
+    over = Text(f"  take it: persevere approvals take-over {approval_id}   (the branch, without a pull request)")
+    return {"plan": [different], "diff": [different, over]}.get(gate, [])

@@ -47,6 +47,14 @@ MEANT: list[tuple[str, str, Json]] = [
     ("run the tests", "run_tests", {}),
     ("do the tests still pass?", "run_tests", {}),
     ("review my branch feature-x", "review_diff", {"branch": "feature-x"}),
+    ("review the diff of branch feature/x", "review_diff", {"branch": "feature/x"}),
+    ("please review my last commit", "review_diff", {"commit": ""}),
+    ("review the changes in commit 1a2b3c4", "review_diff", {"commit": "1a2b3c4"}),
+    ("review this pull request", "review_diff", {"pull_request": 0}),
+    ("review the latest PR", "review_diff", {"pull_request": 0}),
+    ("review pull request #12", "review_diff", {"pull_request": 12}),
+    ("review my changes", "review_diff", {"branch": ""}),
+    ("review the code", "review_diff", {}),
     ("review src/app.py", "review_diff", {"paths": ["src/app.py"]}),
 ]
 

@@ -286,6 +286,22 @@ async def test_review_reports_added_lines_only(repository: Repository) -> None:
     assert "F401" in ((await done(workspace, "review a.py")).answer or "")
 
 
+async def test_review_of_a_comparison_reports_its_lines_only(repository: Repository) -> None:
+    workspace = repository({"a.py": "import os\nimport sys\nimport re\n", "b.txt": "x\n"})
+    reviewed = {"title": "branch x against main", "lines": {"a.py": [[2, 2]], "b.txt": [[1, 1]], "gone.py": []}}
+    recipe = BOOK.get("review_diff")
+    outcome = await recipe.plan({"branch": "x", "reviewed": reviewed}, "", workspace)
+    assert isinstance(outcome, RecipePlan)
+    report = await recipe.apply(outcome.plan, workspace)
+    assert isinstance(report, ApplyReport)
+    assert report.answer is not None
+    assert "`a.py:2`" in report.answer
+    assert "a.py:1`" not in report.answer
+    assert report.answer.startswith("Reviewed branch x against main, 3 changed files, with static analysis")
+    nothing = await recipe.plan({"branch": "x", "reviewed": {"title": "branch x against main", "lines": {}}}, "", workspace)
+    assert isinstance(nothing, NothingToDo)
+
+
 async def test_run_tests_changes_nothing(repository: Repository) -> None:
     workspace = repository({"test_a.py": "def test(): pass\n"})
     before = await workspace.files()
