@@ -13,6 +13,7 @@ from agent_orchestrator.runtime.owners import OwnerBudgets
 from agent_orchestrator.runtime.remarks import TaskRemarks
 from agent_orchestrator.runtime.reviewed import find_reviewed
 from agent_orchestrator.runtime.spend import Budget, TaskSpend
+from agent_orchestrator.runtime.steps import FencedSteps
 from agent_orchestrator.runtime.workspaces import TaskWorkspaces
 from agent_orchestrator.supervisor.context import SupervisorContext
 from agent_orchestrator.supervisor.gates import GateKeeper
@@ -88,7 +89,8 @@ async def build_context(resources: Resources, lease: Lease, task: Task) -> Super
         environments=resources.settings.data_dir / "environments",
         may_change="pr" in workflow.stages,
         models=model,
-        spend=await task_spend(resources, lease, task, config, workflow, model) if model is not None else None,
+        spend=spend,
+        steps=FencedSteps(lease, spend) if spend is not None else None,
         remarks=TaskRemarks(resources.database, task.id),
         workflow=workflow,
         gates=GateKeeper(lease, resources.policy, resources.settings.approval_ttl, journal.pause),

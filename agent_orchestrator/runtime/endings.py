@@ -13,7 +13,7 @@ from agent_orchestrator.runtime.lease import Lease
 from shared import metrics
 from shared.errors import PersevereError, SandboxError, SandboxGoneError, SandboxUnreachableError, TaskFailedError, UnavailableError
 from shared.events import store as events_store
-from shared.store import approvals, audit, runs, tasks
+from shared.store import approvals, audit, runs, steps, tasks
 from shared.types import ApprovalStatus, ErrorInfo, Json, Stage, TaskStatus, utcnow
 
 if TYPE_CHECKING:
@@ -111,6 +111,8 @@ async def expire_due(tx: AsyncConnection) -> int:
 
 async def _end(tx: AsyncConnection, task_id: str, status: TaskStatus, outcome: str | None, error: ErrorInfo | None, note: str = "") -> None:
     await approvals.close_pending(tx, task_id, ApprovalStatus.CANCELLED)
+    if status is TaskStatus.CANCELLED:
+        await steps.clear(tx, task_id)
     task = await tasks.get(tx, task_id)
     stage = task.stage if task is not None else Stage.REPORT
     await tasks.update(tx, task_id, status=status, outcome=outcome, error=error, waiting_for=None, finished_at=utcnow())

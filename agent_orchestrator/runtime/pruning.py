@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from agent_orchestrator.runtime.checkpoints.port import Checkpoints
-from shared.store import marks, runs, tasks
+from shared.store import marks, runs, steps, tasks
 from shared.types import TaskStatus, utcnow
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ async def _prune(resources: Resources, checkpoints: Checkpoints, task_id: str) -
             return
         await checkpoints.delete([task_id, *(f"{task_id}.{epoch}" for epoch in range(run.epoch + 1))])
         await marks.clear(tx, task_id)
+        await steps.clear(tx, task_id)
         await tasks.mark_pruned(tx, task_id)
         if task.status is TaskStatus.FAILED:
             await runs.update(tx, task_id, thread_id=f"{task_id}.{run.epoch}", checkpoint_id=None)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent_orchestrator.runtime.lease import Lease
 from agent_orchestrator.runtime.owners import OwnerBudgets, price_unknown
@@ -125,16 +128,31 @@ class TaskSpend:
 
     async def after(self, model: str, usage: Usage) -> None:
         """The task's cost, its user's and its project's, and a `usage` event in one fenced transaction."""
+        async with self.charging([(model, usage)]):
+            pass
+
+    @asynccontextmanager
+    async def charging(self, calls: Sequence[tuple[str, Usage]], told: str = "") -> AsyncIterator[AsyncConnection]:
+        """A fenced transaction that records calls [(model, usage)] and a line for those who watch, with whatever else is written in it."""
         async with self._writing:
-            now = time.monotonic()
-            used = self._used.plus(usage, now - self._since)
+            now, used = time.monotonic(), self._used
+            happened: list[tuple[str, Json]] = []
+            for number, (model, usage) in enumerate(calls):
+                used = used.plus(usage, 0 if number else now - self._since)
+                happened.append(("usage", _event(model, usage, used)))
             async with self._lease.transaction() as tx:
-                task = await tasks.update(tx, self._lease.task_id, cost=asdict(used))
-                await events_store.append(tx, task.id, task.stage, [("usage", _event(model, usage, used))])
-                await self._owners.add(tx, usage, now - self._since)
-            self._used, self._since = used, now
-        provider, _, name = model.partition(":")
-        metrics.model_used(provider, name, usage.input_tokens, usage.output_tokens, usage.cost_usd)
+                if calls or told:
+                    task = await tasks.update(tx, self._lease.task_id, cost=asdict(used))
+                    happened += [("log", {"level": "info", "message": told})] if told else []
+                    await events_store.append(tx, task.id, task.stage, happened)
+                for number, (_, usage) in enumerate(calls):
+                    await self._owners.add(tx, usage, 0 if number else now - self._since)
+                yield tx
+            if calls:
+                self._used, self._since = used, now
+        for model, usage in calls:
+            provider, _, name = model.partition(":")
+            metrics.model_used(provider, name, usage.input_tokens, usage.output_tokens, usage.cost_usd)
 
 
 def _event(model: str, usage: Usage, used: Used) -> Json:

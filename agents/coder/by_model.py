@@ -5,18 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import AnyMessage, HumanMessage
 
 from agents.coder.commands import Commands, find_links, left_the_plan
 from agents.coder.editor import Editor
 from agents.coder.scope import PlanScope
-from agents.coder.starting import Start, find_start, why
+from agents.coder.starting import Start, begins_with, find_start, why
 from agents.coder.state import CoderState
 from agents.context import OpenWorkspace, TaskContext
-from agents.loop.agent import LoopEnd, LoopLimits, run_loop, told
+from agents.loop.agent import LoopEnd, LoopLimits, run_loop
 from agents.loop.briefing import contributors_notes
+from agents.loop.changes import left_by
+from agents.loop.listening import heard
 from agents.loop.prompts import load_prompt
 from agents.loop.reading import Reader
+from agents.loop.steps import Steps, Stopping, never, open_steps
 from agents.loop.text import cut, one_line
 from shared.errors import TaskFailedError
 from shared.forge.port import Diff
@@ -30,26 +33,37 @@ LIMITS = LoopLimits(model_calls=80, tool_calls=200)
 _AFRESH: CoderState = {"feedback": None, "widened": None, "draft_sha256": None}
 
 
-async def work(context: TaskContext, state: CoderState) -> CoderState:
-    """One piece of work: from the base commit, from what was kept when the plan was too narrow, or from a change that was not good."""
+async def work(context: TaskContext, state: CoderState, stopping: Stopping = never) -> CoderState:
+    """One piece of work: from the base commit, from what was kept when the plan was too narrow, or from a change that was not good.
+
+    After an interruption it goes on behind the last step that was kept. `stopping`: whether to let go between two steps.
+    """
     assert context.models is not None
     plan = Plan.model_validate(state["plan"])
     start = await find_start(context, state, plan)
     details = {"red": "repairing what the tests found", "answer": "answering"}.get(start.why, "working")
     await context.journal.update(Stage.CODING, TaskStatus.CODING, details=f"{details} with {context.models.name}")
-    async with context.workspaces.open("code", start.patch) as workspace:
-        piece = await _open(context, workspace, plan)
-        if start.patch and (theirs := piece.scope.outside((before := await workspace.diff()).stats.get("paths", []))):
+    async with open_steps(context, begins_with(context, state, start), stopping) as steps:
+        return await _work(context, state, start, steps)
+
+
+async def _work(context: TaskContext, state: CoderState, start: Start, steps: Steps) -> CoderState:
+    plan = Plan.model_validate(state["plan"])
+    patch, files = left_by(steps.kept, start.patch)
+    async with context.workspaces.open("code", patch) as workspace:
+        piece = await _open(context, workspace, plan, steps)
+        if not steps.kept and start.patch and (theirs := piece.scope.outside((before := await workspace.diff()).stats.get("paths", []))):
             # A person edited the change and put these files in: what follows needs a plan that has them.
             return await _widened(context, plan, {"files": theirs, "reason": "the change has them already"}, before)
+        await piece.editor.restore(files)
         end = await _run(context, state, piece, start)
         diff = await workspace.diff()
     if not piece.scope.files:
         return await _answered(context, end, diff)
     if outside := piece.scope.outside(diff.stats.get("paths", [])):
         raise left_the_plan(outside)
-    if piece.editor.wanted is not None:
-        return await _widened(context, plan, piece.editor.wanted, diff)
+    if wanted := piece.editor.wanted:
+        return await _widened(context, plan, wanted, diff)
     return await _changed(context, state, start, end, diff)
 
 
@@ -59,17 +73,18 @@ class _Piece:
     editor: Editor
     commands: Commands
     scope: PlanScope
+    steps: Steps
 
 
-async def _open(context: TaskContext, workspace: OpenWorkspace, plan: Plan) -> _Piece:
+async def _open(context: TaskContext, workspace: OpenWorkspace, plan: Plan, steps: Steps) -> _Piece:
     scope = PlanScope(plan, tuple(context.config.never_touch), await find_links(workspace))
     reader = Reader(workspace)
     reader.made |= {path for path in scope.files if path not in scope.links and await workspace.exists(path)}
-    return _Piece(reader, Editor(workspace, reader, scope), Commands(context, workspace, scope), scope)
+    editor = Editor(workspace, reader, scope, steps.changes)
+    return _Piece(reader, editor, Commands(context, workspace, scope, steps.changes), scope, steps)
 
 
 async def _run(context: TaskContext, state: CoderState, piece: _Piece, start: Start) -> LoopEnd:
-    heard = await context.remarks.all() if context.remarks is not None else []
     shown = _shown(piece.scope.plan)
     tools = piece.reader.tools()
     if piece.scope.files:
@@ -80,25 +95,25 @@ async def _run(context: TaskContext, state: CoderState, piece: _Piece, start: St
         system = load_prompt(HERE, "system", plan=shown, files=files, commands=runs if context.isolated else none)
     else:
         system = load_prompt(HERE, "answer", plan=shown)
+    messages = piece.steps.opening or await _begin(context, state, piece, start)
+    return await run_loop(context, steps=piece.steps, tools=tools, system=system, messages=messages, limits=LIMITS)
+
+
+async def _begin(context: TaskContext, state: CoderState, piece: _Piece, start: Start) -> list[AnyMessage]:
+    remarks = await context.remarks.all() if context.remarks is not None else []
     request = load_prompt(
         HERE,
         "work",
         request=cut(context.task.prompt, REQUEST_LIMIT),
-        comments="\n".join(f"The person says: {text}" for text in _comments(context, state, heard)),
+        comments="\n".join(f"The person says: {text}" for text in _comments(context, state, remarks)),
         state=await why(context, state, start),
         notes=await contributors_notes(piece.reader),
     )
-
-    async def tell(calls: list[Json]) -> None:
-        await context.journal.log(Stage.CODING, "; ".join(told(call) for call in calls)[:1000])
-
-    return await run_loop(
-        context, tools=tools, system=system, messages=[HumanMessage(request)], on_calls=tell, heard=len(heard), limits=LIMITS
-    )
+    return piece.steps.begin([HumanMessage(request)], heard(context, remarks))
 
 
-def _comments(context: TaskContext, state: CoderState, heard: list[str]) -> list[str]:
-    words = (context.task.request.get("hint"), *heard, state.get("feedback"))
+def _comments(context: TaskContext, state: CoderState, remarks: list[str]) -> list[str]:
+    words = (context.task.request.get("hint"), *remarks, state.get("feedback"))
     return list(dict.fromkeys(text for text in words if text))
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from agents.coder.scope import PlanScope
 from agents.context import OpenWorkspace, TaskContext
+from agents.loop.changes import Changes
 from agents.loop.text import cut, one_line
 from shared.errors import InvalidRequestError, TaskFailedError
 
@@ -19,16 +20,26 @@ LONGEST_S = 600.0
 
 
 class Commands:
-    def __init__(self, context: TaskContext, workspace: OpenWorkspace, scope: PlanScope) -> None:
-        self._context, self._workspace, self._scope = context, workspace, scope
-        self._lock = asyncio.Lock()
+    """`changes` is told what a command leaves of the plan's files; `environment` is added to every command's own."""
+
+    def __init__(
+        self,
+        context: TaskContext,
+        workspace: OpenWorkspace,
+        scope: PlanScope,
+        changes: Changes,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._context, self._workspace, self._scope, self._changes = context, workspace, scope, changes
+        self._environment = dict(environment or {})
 
     async def run_command(self, command: str, timeout_s: float = TIMEOUT_S) -> str:
         """Run a shell command in the repository's root, without a network. Its output is cut when it is long."""
         if not command.strip():
             raise InvalidRequestError("The command is empty.")
-        async with self._lock:
-            ran = await self._workspace.run(["sh", "-c", command], timeout_s=max(1.0, min(timeout_s, LONGEST_S)))
+        async with self._changes.lock:
+            limit = max(1.0, min(timeout_s, LONGEST_S))
+            ran = await self._workspace.run(["sh", "-c", command], timeout_s=limit, environment=self._environment)
             undone = await self.undo_outside()
             self._scope.links = await find_links(self._workspace)
         ended = f"stopped ({ran.stopped_by})" if ran.stopped_by else f"exit code {ran.exit_code}"
@@ -42,22 +53,25 @@ class Commands:
 
     async def undo_outside(self) -> list[str]:
         """The paths that were changed and are not in the plan, as they were again. TaskFailedError when one cannot be brought back."""
-        outside = await self._outside()
-        if not outside:
-            return []
-        for path in outside:
-            await self._bring_back(path)
-        left = await self._outside()
+        outside, patch = await self._outside()
+        left = outside
+        if outside:
+            for path in outside:
+                await self._bring_back(path)
+            left, patch = await self._outside()
         for mode in ("755", "644"):
             if left:
                 await self._workspace.run(["chmod", mode, "--", *(f"./{path}" for path in left)], timeout_s=60)
-                left = await self._outside()
+                left, patch = await self._outside()
         if left:
             raise left_the_plan(left)
+        self._changes.ran(patch)
         return outside
 
-    async def _outside(self) -> list[str]:
-        return self._scope.outside((await self._workspace.diff()).stats.get("paths", []))
+    async def _outside(self) -> tuple[list[str], bytes]:
+        """The changed paths that are not in the plan, and the whole change."""
+        diff = await self._workspace.diff()
+        return self._scope.outside(diff.stats.get("paths", [])), diff.patch
 
     async def _bring_back(self, path: str) -> None:
         task = self._context.task

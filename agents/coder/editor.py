@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from agents.coder import patches
 from agents.coder.near import near_misses
 from agents.coder.scope import PlanScope
 from agents.context import OpenWorkspace
+from agents.loop.changes import Changes
 from agents.loop.paths import clean
 from agents.loop.reading import Reader
 from shared.errors import InvalidRequestError, NotFoundError
@@ -21,16 +22,31 @@ FILE_CHARACTERS = 400_000
 
 
 class Editor:
-    """Changes one open workspace within a plan. `wanted` is what the model asked to be added to the plan: {files, reason}, or None."""
+    """Changes one open workspace within a plan, and notes in `changes` what it changes.
 
-    def __init__(self, workspace: OpenWorkspace, reader: Reader, scope: PlanScope) -> None:
-        self._workspace, self._reader, self._scope = workspace, reader, scope
-        self._lock = asyncio.Lock()
-        self.wanted: Json | None = None
+    `wanted` is what the model asked to be added to the plan: {files, reason}, or None.
+    """
+
+    def __init__(self, workspace: OpenWorkspace, reader: Reader, scope: PlanScope, changes: Changes) -> None:
+        self._workspace, self._reader, self._scope, self._changes = workspace, reader, scope, changes
+
+    @property
+    def wanted(self) -> Json | None:
+        wanted: Json | None = self._changes.state.get("wanted")
+        return wanted
+
+    async def restore(self, files: Mapping[str, bytes | None]) -> None:
+        """Make files as kept steps left them; None is one that they removed."""
+        for name, data in files.items():
+            if data is not None:
+                await self._workspace.write(name, data)
+                self._reader.made.add(name)
+            elif await self._workspace.exists(name):
+                await self._rm(name)
 
     async def edit_file(self, path: str, old: str, new: str, every: bool = False) -> str:
         """Replace the exact text `old` by `new` in a file. `old` must be there once (or give `every`): include lines around it."""
-        async with self._lock:
+        async with self._changes.lock:
             name = self._scope.writable(path)
             text = await self._reader.text(name)
             old, new = _as_in(text, old), _as_in(text, new)
@@ -55,7 +71,7 @@ class Editor:
 
     async def create_file(self, path: str, content: str, overwrite: bool = False) -> str:
         """Make a new file with this content. A file that is there already is only replaced with `overwrite`."""
-        async with self._lock:
+        async with self._changes.lock:
             name = self._scope.writable(path)
             before = await self._text_or_none(name)
             if before is not None and not overwrite:
@@ -65,7 +81,7 @@ class Editor:
 
     async def delete_file(self, path: str) -> str:
         """Remove a file that the plan says to remove."""
-        async with self._lock:
+        async with self._changes.lock:
             name = self._scope.writable(path)
             await self._reader.text(name)
             await self._remove(name)
@@ -73,7 +89,7 @@ class Editor:
 
     async def apply_patch(self, patch: str) -> str:
         """Apply a unified diff (`--- a/path`, `+++ b/path`, `@@` hunks) to one or more files: all of it or nothing."""
-        async with self._lock:
+        async with self._changes.lock:
             changes: dict[str, tuple[str, str | None]] = {}
             for file in patches.parse(patch):
                 if file.old is not None and file.new is not None and file.old != file.new:
@@ -101,7 +117,7 @@ class Editor:
         for name in names:
             self._scope.touchable(name)
         before = self.wanted or {"files": [], "reason": ""}
-        self.wanted = {
+        self._changes.state["wanted"] = {
             "files": sorted({*before["files"], *names}),
             "reason": " ".join([*([before["reason"]] if before["reason"] else []), " ".join(reason.split())])[:1000],
         }
@@ -130,9 +146,14 @@ class Editor:
     async def _write(self, name: str, before: str, after: str) -> None:
         self._check(name, before, after)
         await self._workspace.write(name, after.encode())
+        self._changes.wrote(name, after.encode())
         self._reader.made.add(name)
 
     async def _remove(self, name: str) -> None:
+        await self._rm(name)
+        self._changes.wrote(name, None)
+
+    async def _rm(self, name: str) -> None:
         ran = await self._workspace.run(["rm", "-f", "--", f"./{name}"], timeout_s=20)
         if not ran.ok:
             raise InvalidRequestError(f"{name} could not be removed.")

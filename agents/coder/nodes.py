@@ -37,16 +37,17 @@ async def apply_recipe(state: CoderState, runtime: Runtime[TaskContext]) -> Code
 
 
 async def work_by_model(state: CoderState, runtime: Runtime[TaskContext]) -> CoderState:
-    """A model makes the change. A kill makes it begin again: its workspace is gone, and nothing of it was told as a change."""
+    """A model makes the change. After a kill it goes on behind the last step that was kept; nothing of it was told as a change."""
     from agents.coder.by_model import work
 
     _check_approved(state)
-    return await work(runtime.context, state)
+    return await work(runtime.context, state, lambda: runtime.drain_requested)
 
 
 async def tell_change(state: CoderState, runtime: Runtime[TaskContext]) -> CoderState:
-    """A step of its own: however often the work began again, its change is told once."""
+    """A step of its own: however often the work was gone on with, its change is told once. The work's result is in the checkpoint now."""
     context = runtime.context
+    assert context.steps is not None
     if widened := state.get("widened"):
         plan = state["plan"]
         event = ("plan_ready", {"plan": plan, "content_sha256": sha256_hex(canonical_json(plan))})
@@ -60,6 +61,7 @@ async def tell_change(state: CoderState, runtime: Runtime[TaskContext]) -> Coder
         shown: Json = {"diff_text": text[:EVENT_DIFF_LIMIT], "truncated": len(text) > EVENT_DIFF_LIMIT, "stats": stats}
         details = "the model finished its change"
         await context.journal.update(Stage.CODING, diff_summary=stats, details=details, events=[("diff_ready", shown)])
+    await context.steps.forget()
     return {}
 
 

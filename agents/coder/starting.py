@@ -12,7 +12,7 @@ from agents.context import TaskContext
 from agents.loop.prompts import load_prompt
 from agents.loop.text import cut
 from shared.errors import NotFoundError, TaskFailedError
-from shared.types import Plan, TestResults, sha256_hex
+from shared.types import Json, Plan, TestResults, sha256_hex
 
 HERE = Path(__file__).parent
 OUTPUT = "test-output.txt"
@@ -38,6 +38,12 @@ async def find_start(context: TaskContext, state: CoderState, plan: Plan) -> Sta
         return Start("afresh")
     patch = await _load(context, state, "change.patch", state["patch_sha256"])
     return Start("comment" if state.get("feedback") or not state.get("test_results") else "red", patch)
+
+
+def begins_with(context: TaskContext, state: CoderState, start: Start) -> Json:
+    """What tells this piece of work from others of the task."""
+    about: Json = {"agent": "coder", "why": start.why, "start": sha256_hex(start.patch), "isolated": context.isolated}
+    return about | {name: state.get(name) for name in ("base_commit", "plan", "feedback", "repairs", "test_results")}
 
 
 async def why(context: TaskContext, state: CoderState, start: Start) -> str:

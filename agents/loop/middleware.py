@@ -1,140 +1,91 @@
-"""What watches a model's loop: remarks reach it, bad answers are told to it, and a loop without progress ends."""
+"""What stands around each call of a model and of a tool in a loop. It is one middleware: every further node of the graph costs time."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, cast
 
-from langchain.agents.middleware import AgentMiddleware, hook_config
-from langchain.agents.middleware.types import AgentState, ToolCallRequest
-from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
-from langgraph.runtime import Runtime
+from langchain.agents.middleware import AgentMiddleware
+from langchain.agents.middleware.types import ModelRequest, ModelResponse, ToolCallRequest
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
 from langgraph.types import Command
 
-from agents.context import Remarks
-from shared.errors import InvalidRequestError, NotFoundError, TaskFailedError
+from agents.context import TaskContext
+from agents.loop.listening import news
+from agents.loop.steps import Steps
+from agents.loop.watching import Watching
+from agents.loop.window import Window
+from shared.types import Json
 
-BAD_ANSWERS = 3
-"""Unusable answers in a row after which the loop ends."""
-SAME_ROUNDS = 4
-"""How often the same calls (or the same two or three rounds in turn) may come again with nothing new."""
-_REFUSED = frozenset({"refusal", "content_filter", "SAFETY", "PROHIBITED_CONTENT", "BLOCKLIST"})
-_CUT = frozenset({"length", "max_tokens", "MAX_TOKENS"})
+Handler = Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
+Tell = Callable[[list[Json]], str]
 
 
-class Listening(AgentMiddleware[Any, Any, Any]):
-    """Before each call of the model: what people said since."""
+class Looping(AgentMiddleware[Any, Any, Any]):
+    """`tell` makes a line for those who watch of a round's calls [{name, args}]."""
 
-    def __init__(self, remarks: Remarks, heard: int) -> None:
+    def __init__(self, context: TaskContext, steps: Steps, watching: Watching, tell: Tell) -> None:
         super().__init__()
-        self._remarks, self._heard = remarks, heard
+        self._context, self._steps, self._watching, self._tell = context, steps, watching, tell
+        self._window = Window()
 
-    async def abefore_model(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any] | None:
-        told = await self._remarks.all()
-        news, self._heard = told[self._heard :], len(told)
-        if not news:
-            return None
-        return {"messages": [HumanMessage(f"The person who asked for the work says: {text}") for text in news]}
+    async def awrap_model_call(self, request: ModelRequest[Any], handler: Handler) -> ModelResponse[Any]:
+        """Until there is an answer to go on with: what is wrong with one is told to the model at once."""
+        new: list[AnyMessage] = []
+        while True:
+            self._watching.before_answer()
+            answer, response = await self._answer(request, new, handler)
+            new += cast(list[AnyMessage], response.result)
+            answered = {message.tool_call_id for message in response.result if isinstance(message, ToolMessage)}
+            self._steps.expect([str(call["id"]) for call in answer.tool_calls if call["id"] not in answered])
+            wrong = self._watching.after_answer(answer)
+            new += wrong
+            if not wrong or answer.tool_calls:
+                return ModelResponse(result=cast(Any, new), structured_response=response.structured_response)
 
-
-class Watching(AgentMiddleware[Any, Any, Any]):
-    """After each answer of the model: refusals and loops end the work, what is unusable is told to it a bounded number of times."""
-
-    def __init__(self, *, may_be_silent: bool) -> None:
-        super().__init__()
-        self._may_be_silent = may_be_silent
-        self._bad = self._unknown = 0
-        self._rounds: list[str] = []
-
-    @hook_config(can_jump_to=["model"])
-    async def aafter_model(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any] | None:
-        answer = next((message for message in reversed(state["messages"]) if isinstance(message, AIMessage)), None)
-        if answer is None:
-            return None
-        refuse_refusal(answer)
-        self._refuse_loop(answer)
-        wrong = self._what_is_wrong(answer)
-        if not wrong:
-            if answer.tool_calls:
-                self._bad = 0
-            return None
-        self._bad += 1
-        if self._bad >= BAD_ANSWERS:
-            raise TaskFailedError(
-                f"The model gave {BAD_ANSWERS} unusable answers in a row. The last one: {_shown(wrong)}",
-                "Retry the task, or set another model.",
-                code="model_unusable",
-            )
-        return {"messages": wrong, "jump_to": "model"} if not answer.tool_calls else {"messages": wrong}
+    async def _answer(self, request: ModelRequest[Any], new: list[AnyMessage], handler: Handler) -> tuple[AIMessage, ModelResponse[Any]]:
+        """The next answer, kept before or new; what was said before it is added to `new`."""
+        if (kept := self._steps.next_answer()) is not None:
+            said, before = kept
+            new += said
+            again = cast(BaseChatModel, Again(before))
+            return before, await handler(request.override(model=again, messages=[*request.messages, *new]))
+        said = await news(self._context, self._steps)
+        new += said
+        try:
+            response = await handler(request.override(messages=self._window.shown([*request.messages, *new])))
+        except BaseException:
+            await self._steps.spend.settle()
+            raise
+        answer = next(message for message in response.result if isinstance(message, AIMessage))
+        made: list[Json] = [{"name": call["name"], "args": call["args"]} for call in answer.tool_calls]
+        await self._steps.answered(said, answer, self._tell(made) if made else "")
+        return answer, response
 
     async def awrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]]
     ) -> ToolMessage | Command[Any]:
-        """What a tool cannot do is an answer to the model, with what to do instead."""
-        call = request.tool_call
-        try:
-            answer = await handler(request)
-        except (InvalidRequestError, NotFoundError) as error:
-            text = f"Error: {error.message} {error.next_step}".strip()
-            return ToolMessage(content=text, name=call["name"], tool_call_id=call["id"], status="error")
-        if request.tool is None:
-            self._unknown += 1
-            if self._unknown >= BAD_ANSWERS:
-                raise TaskFailedError(
-                    f"The model keeps calling a tool that does not exist: {call['name'][:80]}.",
-                    "Retry the task, or set another model.",
-                    code="model_unusable",
-                )
+        call = str(request.tool_call["id"])
+        answer = self._steps.kept_tool_answer(call)
+        if answer is None:
+            answer = await self._watching.call_tool(request, handler)
         else:
-            self._unknown = 0
+            self._watching.after_tool(request, answer)
+        await self._steps.tool_answered(call, answer)
         return answer
 
-    def _what_is_wrong(self, answer: AIMessage) -> list[AnyMessage]:
-        wrong: list[AnyMessage] = [
-            ToolMessage(
-                content=f"Error: the arguments of {call.get('name')} are not valid JSON. Call it again with correct arguments.",
-                name=call.get("name") or "unknown",
-                tool_call_id=str(call.get("id") or "unknown"),
-                status="error",
-            )
-            for call in answer.invalid_tool_calls
-        ]
-        if wrong or answer.tool_calls:
-            return wrong
-        if reason_of(answer) in _CUT:
-            return [HumanMessage("Your answer was cut off because it was too long. Go on in smaller steps.")]
-        if not answer.text.strip() and not self._may_be_silent:
-            return [HumanMessage("Your answer was empty. Call a tool, or say in a few sentences what was done.")]
-        return []
 
-    def _refuse_loop(self, answer: AIMessage) -> None:
-        if answer.tool_calls:
-            calls = [[call["name"], call["args"]] for call in answer.tool_calls]
-            self._rounds.append(json.dumps(calls, sort_keys=True, default=str))
-        for period in (1, 2, 3):
-            last = self._rounds[-period * SAME_ROUNDS :]
-            if len(last) == period * SAME_ROUNDS and last == last[:period] * SAME_ROUNDS:
-                raise TaskFailedError(
-                    f"The model goes in circles: it made the same calls {SAME_ROUNDS} times and nothing came of it.",
-                    "Retry with a hint that says what to do differently (`persevere tasks retry TASK --hint ...`), or set another model.",
-                    code="model_loops",
-                )
+class Again:
+    """Stands for the model where its answer is known already."""
 
+    def __init__(self, answer: AIMessage) -> None:
+        self._answer = answer
 
-def refuse_refusal(answer: AIMessage) -> None:
-    """TaskFailedError when the model, or its provider's filter, declined."""
-    said = str(answer.additional_kwargs.get("refusal") or "")
-    if said or reason_of(answer) in _REFUSED:
-        words = f": {' '.join((said or answer.text).split())[:300]}" if said or answer.text.strip() else "."
-        raise TaskFailedError(f"The model refused the request{words}", "Say it differently, or set another model.", code="model_refused")
+    def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Again:
+        return self
 
+    bind = bind_tools
 
-def reason_of(answer: AIMessage) -> str:
-    """Why the model stopped, in its provider's word."""
-    about = answer.response_metadata
-    return str(about.get("finish_reason") or about.get("stop_reason") or about.get("stopReason") or "")
-
-
-def _shown(wrong: list[AnyMessage]) -> str:
-    return " ".join(str(wrong[-1].content).split())[:200]
+    async def ainvoke(self, messages: Sequence[AnyMessage]) -> AIMessage:
+        return self._answer

@@ -8,11 +8,13 @@ from typing import Any
 from langchain_core.messages import AnyMessage, HumanMessage
 
 from agents.context import TaskContext
-from agents.loop.agent import LoopEnd, LoopLimits, run_loop, told
+from agents.loop.agent import LoopEnd, LoopLimits, run_loop, said
 from agents.loop.briefing import contributors_notes, quoted
+from agents.loop.listening import heard
 from agents.loop.prompts import load_prompt
 from agents.loop.reading import Reader
 from agents.loop.repository_map import repository_map
+from agents.loop.steps import Steps, Stopping, never, open_steps
 from agents.loop.text import cut
 from agents.planner.draft import DraftPlan, to_plan
 from agents.planner.state import PlannerState
@@ -26,24 +28,24 @@ REPAIRS = 1
 LIMITS = LoopLimits(model_calls=40, tool_calls=100)
 
 
-async def ask_for_plan(context: TaskContext, state: PlannerState) -> PlannerState:
+async def ask_for_plan(context: TaskContext, state: PlannerState, stopping: Stopping = never) -> PlannerState:
     """The plan and its risk. TaskFailedError `plan_invalid` when it is still wrong after one repair."""
     assert context.models is not None
     await context.journal.update(Stage.PLANNING, TaskStatus.PLANNING, details=f"planning with {context.models.name}")
-    async with context.workspaces.open("plan") as workspace:
+    about: Json = {"agent": "planner", **{name: state.get(name) for name in ("base_commit", "feedback", "plan")}}
+    async with open_steps(context, about, stopping) as steps, context.workspaces.open("plan") as workspace:
         reader = Reader(workspace)
-        heard = await context.remarks.all() if context.remarks is not None else []
-        messages: list[AnyMessage] = [HumanMessage(await _request(context, state, reader, heard))]
-        plan = await _Asking(context, reader, len(heard)).ask(messages)
-    _refuse_the_same(state, plan)
+        messages = steps.opening or await _begin(context, state, reader, steps)
+        plan = await _Asking(context, reader, steps).ask(messages)
+        _refuse_the_same(state, plan)
     return {"plan": plan.model_dump(mode="json"), "risk": risk_of(plan, context).model_dump(mode="json"), "nothing_to_do": None}
 
 
 class _Asking:
     """Ask, and let one wrong answer be repaired."""
 
-    def __init__(self, context: TaskContext, reader: Reader, heard: int) -> None:
-        self._context, self._reader, self._heard = context, reader, heard
+    def __init__(self, context: TaskContext, reader: Reader, steps: Steps) -> None:
+        self._context, self._reader, self._steps = context, reader, steps
         self._left = REPAIRS
 
     async def ask(self, messages: list[AnyMessage]) -> Plan:
@@ -53,11 +55,11 @@ class _Asking:
         while True:
             end: LoopEnd = await run_loop(
                 self._context,
+                steps=self._steps,
                 tools=self._reader.tools(),
                 system=load_prompt(HERE, "system", never_touch=", ".join(never) or "none"),
                 messages=messages,
-                on_calls=self._tell,
-                heard=self._heard,
+                tell=_tell,
                 answer=ToolStrategy(DraftPlan, handle_errors=self._malformed),
                 limits=LIMITS,
             )
@@ -83,15 +85,19 @@ class _Asking:
         self._left -= 1
         return load_prompt(HERE, "repair", problem=problem)
 
-    async def _tell(self, calls: list[Json]) -> None:
-        seen = [told(call) for call in calls if call["name"] != DraftPlan.__name__]
-        if seen:
-            await self._context.journal.log(Stage.PLANNING, "; ".join(seen)[:1000])
+
+def _tell(calls: list[Json]) -> str:
+    return said([call for call in calls if call["name"] != DraftPlan.__name__])
 
 
-async def _request(context: TaskContext, state: PlannerState, reader: Reader, heard: list[str]) -> str:
+async def _begin(context: TaskContext, state: PlannerState, reader: Reader, steps: Steps) -> list[AnyMessage]:
+    remarks = await context.remarks.all() if context.remarks is not None else []
+    return steps.begin([HumanMessage(await _request(context, state, reader, remarks))], heard(context, remarks))
+
+
+async def _request(context: TaskContext, state: PlannerState, reader: Reader, remarks: list[str]) -> str:
     criteria = context.task.request.get("acceptance_criteria") or []
-    words = [text for text in (state.get("feedback"), context.task.request.get("hint"), *heard) if text]
+    words = [text for text in (state.get("feedback"), context.task.request.get("hint"), *remarks) if text]
     comments = [f"The person says about it: {text}" for text in dict.fromkeys(words)]
     if state.get("plan") and state.get("feedback"):
         before = canonical_json(state["plan"]).decode()

@@ -58,15 +58,17 @@ async def plan_by_model(state: PlannerState, runtime: Runtime[TaskContext]) -> P
     """No recipe fits: a model reads the repository and plans."""
     from agents.planner.by_model import ask_for_plan
 
-    return await ask_for_plan(runtime.context, state)
+    return await ask_for_plan(runtime.context, state, lambda: runtime.drain_requested)
 
 
 async def tell_plan(state: PlannerState, runtime: Runtime[TaskContext]) -> PlannerState:
-    """A step of its own: however often the model was asked because of a kill, its plan is told once."""
+    """A step of its own: however often the asking was gone on with, its plan is told once. The plan is in the checkpoint now."""
+    assert runtime.context.steps is not None
     plan = state["plan"]
     assert plan is not None
     event = ("plan_ready", {"plan": plan, "content_sha256": sha256_hex(canonical_json(plan))})
     await runtime.context.journal.update(Stage.PLANNING, plan=plan, details=f"planned: {plan['summary']}", events=[event])
+    await runtime.context.steps.forget()
     # A new plan begins from the base commit.
     return {"feedback": None, "patch_sha256": None, "draft_sha256": None, "test_results": None, "repairs": 0}
 

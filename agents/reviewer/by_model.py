@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING
 from langchain_core.messages import AnyMessage, HumanMessage
 
 from agents.context import OpenWorkspace, TaskContext
-from agents.loop.agent import LoopEnd, LoopLimits, run_loop, told
+from agents.loop.agent import LoopEnd, LoopLimits, run_loop, said
 from agents.loop.briefing import contributors_notes, quoted
+from agents.loop.listening import heard
 from agents.loop.prompts import load_prompt
 from agents.loop.reading import Reader
+from agents.loop.steps import Steps, Stopping, never, open_steps
 from agents.loop.text import cut
 from agents.reviewer.changes import FileChange, read_changes, shown
 from agents.reviewer.draft import DraftReview, Places, sort_out, to_review
 from agents.reviewer.state import ReviewerState
 from agents.reviewer.subject import Subject, find_subject, open_subject
 from shared.errors import InvalidRequestError, TaskFailedError
-from shared.types import Json, Plan, Stage, TestResults
+from shared.types import Json, Plan, Stage, TestResults, sha256_hex
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
@@ -30,18 +32,24 @@ REPAIRS = 1
 LIMITS = LoopLimits(model_calls=40, tool_calls=100)
 
 
-async def ask_for_review(context: TaskContext, state: ReviewerState) -> Json:
+async def ask_for_review(context: TaskContext, state: ReviewerState, stopping: Stopping = never) -> Json:
     """The review. TaskFailedError `review_invalid` when it is still malformed after one repair."""
     assert context.models is not None
     await context.journal.log(Stage.REVIEW, f"reviewing with {context.models.name}")
     subject = await find_subject(context, state)
     changes = read_changes(subject.patch)
-    async with open_subject(context, subject) as workspace:
+    about: Json = {"agent": "reviewer", "of": subject.of, "subject": subject.title, "patch": sha256_hex(subject.patch)}
+    about |= {name: state.get(name) for name in ("plan", "test_results", "answer")}
+    async with open_steps(context, about, stopping) as steps, open_subject(context, subject) as workspace:
         reader = await _reader(workspace, changes)
-        heard = await context.remarks.all() if context.remarks is not None else []
-        request = HumanMessage(await _request(context, state, _Seen(subject, changes, reader, heard)))
-        review = await _Asking(context, reader, changes, len(heard)).ask([request])
+        messages = steps.opening or await _begin(context, state, _Seen(subject, changes, reader), steps)
+        review = await _Asking(context, reader, changes, steps).ask(messages)
     return {"of": subject.of, "subject": subject.title, "by": context.models.name, **review}
+
+
+async def _begin(context: TaskContext, state: ReviewerState, seen: _Seen, steps: Steps) -> list[AnyMessage]:
+    remarks = await context.remarks.all() if context.remarks is not None else []
+    return steps.begin([HumanMessage(await _request(context, state, seen, remarks))], heard(context, remarks))
 
 
 async def _reader(workspace: OpenWorkspace, changes: dict[str, FileChange]) -> Reader:
@@ -66,7 +74,7 @@ class _Asking:
     context: TaskContext
     reader: Reader
     changes: dict[str, FileChange]
-    heard: int
+    steps: Steps
     left: int = field(default=REPAIRS)
 
     async def ask(self, messages: list[AnyMessage]) -> Json:
@@ -76,11 +84,11 @@ class _Asking:
         while True:
             end: LoopEnd = await run_loop(
                 self.context,
+                steps=self.steps,
                 tools=self._tools(),
                 system=load_prompt(HERE, "system"),
                 messages=messages,
-                on_calls=self._tell,
-                heard=self.heard,
+                tell=_tell,
                 answer=ToolStrategy(DraftReview, handle_errors=self._malformed),
                 limits=LIMITS,
             )
@@ -119,10 +127,9 @@ class _Asking:
         more = [StructuredTool.from_function(coroutine=self.show_change)] if self.changes else []
         return [*self.reader.tools(), *more]
 
-    async def _tell(self, calls: list[Json]) -> None:
-        seen = [told(call) for call in calls if call["name"] != DraftReview.__name__]
-        if seen:
-            await self.context.journal.log(Stage.REVIEW, "; ".join(seen)[:1000])
+
+def _tell(calls: list[Json]) -> str:
+    return said([call for call in calls if call["name"] != DraftReview.__name__])
 
 
 @dataclass(frozen=True)
@@ -130,11 +137,10 @@ class _Seen:
     subject: Subject
     changes: dict[str, FileChange]
     reader: Reader
-    heard: list[str]
 
 
-async def _request(context: TaskContext, state: ReviewerState, seen: _Seen) -> str:
-    words = (context.task.request.get("hint"), *seen.heard)
+async def _request(context: TaskContext, state: ReviewerState, seen: _Seen, remarks: list[str]) -> str:
+    words = (context.task.request.get("hint"), *remarks)
     own = state.get("patch_sha256") is not None
     change = quoted("the change, each line with its number", shown(seen.changes)) if seen.changes else "There is no diff: read the files."
     return load_prompt(

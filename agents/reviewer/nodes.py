@@ -17,7 +17,7 @@ async def make_review(state: ReviewerState, runtime: Runtime[TaskContext]) -> Re
 
     context = runtime.context
     try:
-        return {"review": await ask_for_review(context, state)}
+        return {"review": await ask_for_review(context, state, lambda: runtime.drain_requested)}
     except BudgetReached:
         raise
     except TaskFailedError as error:
@@ -27,7 +27,7 @@ async def make_review(state: ReviewerState, runtime: Runtime[TaskContext]) -> Re
 
 
 async def tell_review(state: ReviewerState, runtime: Runtime[TaskContext]) -> ReviewerState:
-    """A step of its own: however often the review began again, it is told once."""
+    """A step of its own: however often the review was gone on with, it is told once."""
     context, review = runtime.context, state["review"]
     assert review is not None
     text = report(review, state.get("answer"))
@@ -37,6 +37,8 @@ async def tell_review(state: ReviewerState, runtime: Runtime[TaskContext]) -> Re
     if review["verdict"] == "none":
         await context.journal.log(Stage.REVIEW, review["summary"], "warning")
     await context.journal.update(Stage.REVIEW, details=f"review: {counted(review)}", events=[("review_ready", {"review": review})])
+    if context.steps is not None:
+        await context.steps.forget()
     return {"answer": text} if is_result else {}
 
 

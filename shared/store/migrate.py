@@ -18,7 +18,7 @@ from psycopg.rows import dict_row
 from shared.errors import UnavailableError
 from shared.store.database import normalise_url, unavailable
 
-REVISION = "0007"
+REVISION = "0008"
 """Our newest Alembic revision."""
 PROCRASTINATE = "3.10.0"
 CHECKPOINTS = 9

@@ -227,6 +227,16 @@ checkpoint_heads = Table(
 
 marks = Table("marks", metadata, _task(primary_key=True), Column("mark", Text, primary_key=True))
 
+steps = Table(
+    "steps",
+    metadata,
+    _task(primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("piece", Text, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+)
+"""Of one piece of work of a task: `data` is what the runtime made of a step."""
+
 approvals = Table(
     "approvals",
     metadata,

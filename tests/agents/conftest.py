@@ -18,7 +18,7 @@ from shared.sandbox.port import SandboxProvider
 from shared.sandbox.process import ProcessProvider
 from shared.store.records import Task
 from tests.agent_orchestrator.conftest import git
-from tests.agents.scripted_model import Free, ScriptedModel
+from tests.agents.scripted_model import Free, MemorySteps, ScriptedModel
 from tests.agents.tester.conftest import MemoryJournal
 
 
@@ -33,8 +33,9 @@ class Scene:
         return cast(str, self.context.task.base_commit)
 
     def with_model(self, model: ScriptedModel, prompt: str = "do it", **request: Any) -> TaskContext:
+        """For work that begins anew; replace `models` in it for one that goes on."""
         task = self.context.task.model_copy(update={"prompt": prompt, "request": request})
-        return replace(self.context, models=model, task=task)
+        return replace(self.context, models=model, task=task, steps=MemorySteps(Free(), self.journal.lines))
 
 
 class MakeScene(Protocol):
@@ -86,6 +87,7 @@ def make_scene(tmp_path: Path) -> MakeScene:
             environments=tmp_path,
             isolated=isolated,
             spend=Free(),
+            steps=MemorySteps(Free(), journal.lines),
         )
         return Scene(context, journal, repository)
 

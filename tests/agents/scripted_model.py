@@ -13,6 +13,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
+from agents.context import Step
 from shared.models.port import Spend, Usage
 
 Answer = Callable[[list[BaseMessage], list[str]], AIMessage]
@@ -74,6 +75,35 @@ class ScriptedModel:
             return self.answer(messages, tools)
 
         return ScriptedChat(answer=answered, spend=self.spend or spend)
+
+
+@dataclass
+class MemorySteps:
+    """Implements `agents.context.StepLog`. `watched` gets the lines for those who watch; from `limit` steps on nothing more is kept."""
+
+    spend: Spend
+    watched: list[str] = field(default_factory=list)
+    piece: str = ""
+    steps: list[Step] = field(default_factory=list)
+    limit: int = 1000
+
+    async def read(self, piece: str) -> list[Step]:
+        return list(self.steps) if piece == self.piece else []
+
+    async def keep(self, piece: str, step: Step, *, used: Sequence[tuple[str, Usage]] = (), told: str = "") -> bool:
+        for model, usage in used:
+            await self.spend.after(model, usage)
+        if told:
+            self.watched.append(told)
+        if piece != self.piece:
+            self.piece, self.steps = piece, []
+        if len(self.steps) >= self.limit:
+            return False
+        self.steps.append(step)
+        return True
+
+    async def forget(self) -> None:
+        self.piece, self.steps = "", []
 
 
 def script(*answers: AIMessage) -> ScriptedModel:

@@ -11,6 +11,7 @@ from agents.coder.commands import Commands, find_links
 from agents.coder.editor import Editor
 from agents.coder.scope import PlanScope
 from agents.context import OpenWorkspace
+from agents.loop.changes import Changes
 from agents.loop.reading import Reader
 from shared.errors import InvalidRequestError, NotFoundError
 from shared.types import Plan, PlanStep
@@ -34,7 +35,8 @@ async def opened(scene: Scene, summary: str = "change it") -> AsyncIterator[tupl
     plan = Plan(summary=summary, steps=[PlanStep(id="1", title="t", files=PLANNED)])
     async with scene.context.workspaces.open("x") as workspace:
         scope = PlanScope(plan, tuple(scene.context.config.never_touch), await find_links(workspace))
-        yield Editor(workspace, Reader(workspace), scope), Commands(scene.context, workspace, scope), workspace
+        changes = Changes()
+        yield Editor(workspace, Reader(workspace), scope, changes), Commands(scene.context, workspace, scope, changes), workspace
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -11,11 +12,12 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.tools import BaseTool, StructuredTool
 
 from agents.context import TaskContext
-from agents.loop.agent import LoopEnd, LoopLimits, run_loop
+from agents.loop.agent import LoopEnd, LoopLimits, run_loop, said
+from agents.loop.steps import Stopping, never, open_steps
 from shared.errors import InvalidRequestError, TaskFailedError
 from shared.models.port import BudgetReached
 from shared.types import Json
-from tests.agents.scripted_model import Free, ScriptedModel, call, calls, say, script
+from tests.agents.scripted_model import Free, MemorySteps, ScriptedModel, call, calls, say, script
 
 
 @dataclass
@@ -31,7 +33,9 @@ class Handles:
     models: ScriptedModel
     spend: Any = field(default_factory=Free)
     remarks: Told = field(default_factory=Told)
+    steps: MemorySteps = field(default_factory=lambda: MemorySteps(Free()))
     rounds: list[list[Json]] = field(default_factory=list)
+    task: Any = field(default_factory=lambda: SimpleNamespace(request={}))
 
 
 async def look(path: str) -> str:
@@ -45,13 +49,17 @@ def tool() -> BaseTool:
     return StructuredTool.from_function(coroutine=look)
 
 
-async def run(handles: Handles, **more: Any) -> LoopEnd:
-    async def tell(calls_made: list[Json]) -> None:
-        handles.rounds.append(calls_made)
+async def run(handles: Handles, *, known: int = 0, stopping: Stopping = never, **more: Any) -> LoopEnd:
+    """`known`: how many remarks the first message has."""
 
-    more = {"heard": 0, **more}
+    def tell(calls_made: list[Json]) -> str:
+        handles.rounds.append(calls_made)
+        return said(calls_made)
+
     context = cast(TaskContext, handles)
-    return await run_loop(context, tools=[tool()], system="You look.", messages=[HumanMessage("go")], on_calls=tell, **more)
+    async with open_steps(context, {"work": "look"}, stopping) as steps:
+        messages = steps.opening or steps.begin([HumanMessage("go")], {"remarks": known, "hint": None})
+        return await run_loop(context, steps=steps, tools=[tool()], system="You look.", messages=messages, tell=tell, **more)
 
 
 async def fails(*answers: AIMessage, **more: Any) -> TaskFailedError:
@@ -158,9 +166,9 @@ async def test_what_is_said_meanwhile_reaches_the_next_step_once() -> None:
         return call("look", path="b") if len(handles.models.seen) == 2 else say("done")
 
     handles = Handles(ScriptedModel(answer), remarks=Told(["known before"]))
-    await run(handles, heard=1)
-    said = [str(message.content) for message in handles.models.seen[-1] if message.type == "human"]
-    assert said == ["go", "The person who asked for the work says: use the other file"]
+    await run(handles, known=1)
+    heard = [str(message.content) for message in handles.models.seen[-1] if message.type == "human"]
+    assert heard == ["go", "The person who asked for the work says: use the other file"]
     assert handles.models.seen[1][-1].type == "human"
 
 
