@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from agents.tester.plugins import inferred_plugins
+from agents.tester.scripts import declared_scripts
 from agents.tester.values import PythonNeeds, RunnerKind
 
 _TEST_GROUPS = ("test", "tests", "testing", "pytest", "unittest")
@@ -52,7 +53,11 @@ def python_needs(files: Sequence[str], texts: Mapping[str, str], kind: RunnerKin
     own = _canonical(str(_table(pyproject, "project").get("name", "")))
     requirements = [line for line in dict.fromkeys(requirements) if not own or _canonical(re.split(r"[^\w.-]", line)[0]) != own]
     return PythonNeeds(
-        requirements=requirements, locked=locked, editable=_must_be_installed(files, texts, pyproject), backend=_backend(pyproject)
+        requirements=requirements,
+        locked=locked,
+        editable=_must_be_installed(files, texts, pyproject),
+        backend=_backend(pyproject),
+        scripts=declared_scripts(texts),
     )
 
 

@@ -13,6 +13,7 @@ from agents.tester.environment import SCRATCH, Log, node_key
 from agents.tester.install import InstallError, InstallFailures, brief, check_installed
 from agents.tester.junit import MAX_JUNIT_BYTES
 from agents.tester.parse import judge_command
+from agents.tester.scripts import misses_script
 from agents.tester.toolchains import Toolchains
 from agents.tester.values import PYTHON, CommandReport, NodeNeeds, NotRun, RunReport, TestCommand, TestSetup
 from shared.errors import PersevereError
@@ -73,6 +74,7 @@ class WorkspaceRun:
                     await self._install_project(isolated=False)
                 elif self.setup.setup and self.python_home is not None:
                     await self._make_overlay()
+                    await self._put_on_top()
             except InstallError as exc:
                 self.failed[PYTHON] = str(exc)
         for needs in self.setup.node:
@@ -111,15 +113,25 @@ class WorkspaceRun:
         if command.kind == "pytest" and result.exit_code == 4 and "unrecognized arguments" in result.stderr + result.stdout:
             await self.log("pytest does not know options of the repository's settings; running without its addopts")
             result, junit = await self._attempt(command, ("-o", "addopts="))
-        if not result.ok and self._lacks_metadata(result):
-            await self.log("the tests ask for the project's own metadata; installing the project")
+        if result.ok or not (lack := self._lacks(result)):
+            return judge_command(command, result, junit)
+        await self.log(f"the tests ask for the project's own {lack}; installing the project")
+        try:
             await self._install_project(isolated=True)
-            result, junit = await self._attempt(command)
-        return judge_command(command, result, junit)
+        except InstallError as exc:
+            self._overlay = None
+            report = judge_command(command, result, junit)
+            return report.model_copy(update={"reason": f"{report.reason} The project could not be installed: {brief(str(exc))}".strip()})
+        return judge_command(command, *await self._attempt(command))
 
-    def _lacks_metadata(self, result: CommandResult) -> bool:
+    def _lacks(self, result: CommandResult) -> str:
+        """What only an installed project has, and the tests did not find; empty when nothing, or when it is installed."""
+        if self._overlay is not None or self.python_home is None or self.setup.python is None:
+            return ""
         text = result.stdout + result.stderr
-        return self._overlay is None and self.python_home is not None and any(sign in text for sign in _NO_METADATA)
+        if any(sign in text for sign in _NO_METADATA):
+            return "metadata"
+        return "commands" if misses_script(text, self.setup.python.scripts) else ""
 
     async def _attempt(self, command: TestCommand, options: tuple[str, ...] = ()) -> tuple[CommandResult, bytes | None]:
         """Run once; the JUnit file has a name the tests cannot know beforehand."""
@@ -181,22 +193,30 @@ class WorkspaceRun:
         return environment
 
     async def _make_overlay(self) -> None:
-        """A writable virtual environment of this workspace, on top of the cached one."""
-        assert self.python_home is not None
+        """A writable virtual environment of this workspace; `_put_on_top` makes the cached one's packages part of it."""
         overlay = self.sandbox.root / SCRATCH / "venv"
         made = await self._shell(Command([self.sandbox.system.python, "-I", "-m", "venv", "--without-pip", str(overlay)], timeout_s=60))
         check_installed(made, "venv")
+        self._overlay = overlay
+
+    async def _put_on_top(self) -> None:
+        assert self.python_home is not None
         version = ".".join(map(str, self.sandbox.system.python_version))
         below = self.python_home / "lib" / f"python{version}" / "site-packages"
         pth = f"import site; site.addsitedir({str(below)!r})\n"
         await self.sandbox.write(f"{SCRATCH}/venv/lib/python{version}/site-packages/_cached.pth", pth.encode())
-        self._overlay = overlay
 
     async def _install_project(self, *, isolated: bool) -> None:
+        """`isolated`: built by what the project asks for; packages of the cached environment, older perhaps, must not be in its way."""
+        assert self.python_home is not None
         await self._make_overlay()
-        argv = [self._python(), "-I", "-m", "pip", "install", "--no-deps", "--no-input", "--progress-bar=off"]
-        argv += [*([] if isolated else ["--no-build-isolation"]), "-e", "."]
+        if not isolated:
+            await self._put_on_top()
+        argv = [str(self.python_home / "bin" / "python"), "-I", "-m", "pip", f"--python={self._python()}", "install", "--no-deps"]
+        argv += ["--no-input", "--progress-bar=off", *([] if isolated else ["--no-build-isolation"]), "-e", "."]
         environment = self._environment()
         environment.pop("PYTHONPATH", None)
         limit = self.setup_timeout_s
         check_installed(await self._shell(Command(argv, environment=environment, timeout_s=limit, registries=True)), "pip")
+        if isolated:
+            await self._put_on_top()

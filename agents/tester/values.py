@@ -35,12 +35,14 @@ class PythonNeeds(Value):
     """What to install for Python tests.
 
     `locked` are requirement lines with hashes; `editable` says that the project itself must be installed, with `backend` to build it.
+    `scripts` are the commands it would install.
     """
 
     requirements: list[str] = Field(default_factory=list)
     locked: list[str] = Field(default_factory=list)
     editable: bool = False
     backend: list[str] = Field(default_factory=list)
+    scripts: list[str] = Field(default_factory=list)
 
     @property
     def is_empty(self) -> bool:

@@ -123,7 +123,8 @@ class Replay:
     async def _compare_verdicts(self, outcome: Replayed, task: Task, commit: RealCommit, repository: Path) -> None:
         results = task.test_results
         assert results is not None
-        around = surroundings(await self._output(task.id), self.resources.settings.data_dir / "environments")
+        output = await self._output(task.id)
+        around = surroundings(output, self.resources.settings.data_dir / "environments")
         if around is None:
             outcome.ended = "same" if results.verdict == "none" else "trouble: tests were not run"
             outcome.detail = results.reason
@@ -140,7 +141,8 @@ class Replay:
         if own.verdict == results.verdict:
             outcome.ended, outcome.detail = "same", "" if outcome.same_counts else counts
         else:
-            outcome.ended, outcome.detail = "difference: verdict", f"{counts}. {results.reason} | {own.output[-600:]}"
+            said = f"{results.reason} | the tester saw: {output[-2500:]} | the commit: {own.output[-600:]}"
+            outcome.ended, outcome.detail = "difference: verdict", f"{counts}. {said}"
 
     async def _output(self, task_id: str) -> str:
         try:

@@ -150,6 +150,43 @@ async def test_options_of_a_missing_plugin(bench: Bench) -> None:
     assert (results.verdict, results.passed) == ("passed", 2), results
 
 
+BACKEND = """import importlib.util, zipfile
+
+def build_editable(folder, *rest):
+    assert importlib.util.find_spec("pluggy") is None, "the cached environment is in the way"
+    name = "calc_tool-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(folder + "/" + name, "w") as wheel:
+        about = "calc_tool-1.0.dist-info/"
+        wheel.writestr(about + "METADATA", "Metadata-Version: 2.1\\nName: calc-tool\\nVersion: 1.0\\n")
+        wheel.writestr(about + "WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        wheel.writestr(about + "entry_points.txt", "[console_scripts]\\ncalc-tool = calc:main\\n")
+        wheel.writestr(about + "RECORD", "")
+    return name
+"""
+PROJECT = '[project]\nname = "calc-tool"\nversion = "1.0"\n[project.scripts]\ncalc-tool = "calc:main"\n'
+BUILT = PROJECT + '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+INSTALLED = {
+    "calc/__init__.py": "def main():\n    print(3)\n",
+    "tests/test_tool.py": "import subprocess\n\n\ndef test_tool():\n    assert subprocess.check_output(['calc-tool']) == b'3\\n'\n",
+}
+METADATA = "from importlib.metadata import version\n\n\ndef test_version():\n    assert version('calc-tool') == '1.0'\n"
+
+
+@pytest.mark.parametrize("tests", [{}, {"tests/test_tool.py": METADATA}], ids=["its command", "its metadata"])
+async def test_the_project_is_installed_where_its_tests_need_that(bench: Bench, tests: dict[str, str]) -> None:
+    bench.seed("pytest", with_packages=("pytest", "pip"))
+    results = await bench.test({**INSTALLED, **tests, "pyproject.toml": BUILT, "backend.py": BACKEND}, {"README.md": "calc\n"})
+    assert (results.verdict, results.passed, results.failed) == ("passed", 1, 0), (results, bench.journal.lines)
+
+
+async def test_a_project_that_cannot_be_built_hides_no_other_test(bench: Bench) -> None:
+    bench.seed("pytest", with_packages=("pytest", "pip"))
+    files = {**INSTALLED, "tests/test_calc.py": "def test_fine():\n    pass\n", "pyproject.toml": BUILT, "backend.py": "raise ValueError\n"}
+    results = await bench.test(files, {"README.md": "calc\n"})
+    assert (results.verdict, results.passed, results.failed, results.newly_failing) == ("failed", 1, 1, []), results
+    assert "The project could not be installed: pip could not install" in results.reason
+
+
 async def test_hostile_modules_of_the_repository_do_not_shadow_ours(bench: Bench) -> None:
     hostile = dict.fromkeys(("venv.py", "pip.py", "config/__init__.py", "shared/__init__.py"), "raise SystemExit(0)\n")
     assert (await bench.test({**GREEN, **hostile}, BROKEN)).verdict == "failed"
