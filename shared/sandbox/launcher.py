@@ -47,7 +47,7 @@ def _call(number: int, *arguments: Any) -> int:
     return result
 
 
-def _prctl(*arguments: int) -> int:
+def prctl(*arguments: int) -> int:
     values = [ctypes.c_ulong(value) for value in (*arguments, 0, 0, 0, 0)[1:5]]
     return int(_libc.prctl(ctypes.c_int(arguments[0]), *values))
 
@@ -124,9 +124,9 @@ def _set_mount(path: bytes, attributes: bytes) -> None:
 
 def drop_capabilities() -> None:
     for number in range(64):
-        if _prctl(_PR_CAPBSET_DROP, number):
+        if prctl(_PR_CAPBSET_DROP, number):
             break
-    _prctl(_PR_CAP_AMBIENT, 4)
+    prctl(_PR_CAP_AMBIENT, 4)
     header = struct.pack("=Ii", 0x20080522, 0)
     _call(_CAPSET[os.uname().machine], header, bytes(24))
 
@@ -135,7 +135,7 @@ def filter_calls(program: bytes) -> None:
     code = ctypes.create_string_buffer(program)
     header = struct.pack("@HP", len(program) // 8, ctypes.addressof(code))
     buffer = ctypes.create_string_buffer(header)
-    if _prctl(_PR_SET_SECCOMP, 2, ctypes.addressof(buffer)):
+    if prctl(_PR_SET_SECCOMP, 2, ctypes.addressof(buffer)):
         raise OSError(ctypes.get_errno(), "the system call filter was refused")
 
 
@@ -145,7 +145,7 @@ def _limit(name: int, value: int) -> None:
     resource.setrlimit(name, (value, value))
 
 
-def _become(spec: dict[str, Any]) -> NoReturn:
+def become(spec: dict[str, Any]) -> NoReturn:
     """The child: isolate, then execute. Any failure before the command runs is exit code 125."""
     try:
         os.setsid()
@@ -159,7 +159,7 @@ def _become(spec: dict[str, Any]) -> NoReturn:
         landlock = spec["landlock"]
         if landlock is not None:
             freeze_mounts(landlock["write"])
-            if _prctl(_PR_SET_NO_NEW_PRIVS, 1):
+            if prctl(_PR_SET_NO_NEW_PRIVS, 1):
                 raise OSError("no_new_privs was refused")
             drop_capabilities()
             restrict(landlock["read"], landlock["write"], landlock["port"])
@@ -179,7 +179,7 @@ def _become(spec: dict[str, Any]) -> NoReturn:
         os._exit(126 if isinstance(error, PermissionError) else 127)
 
 
-def _descendants() -> set[int]:
+def descendants() -> set[int]:
     parents = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -197,7 +197,7 @@ def _descendants() -> set[int]:
     return inside - {os.getpid()}
 
 
-def _reap() -> dict[int, int]:
+def reap() -> dict[int, int]:
     ended: dict[int, int] = {}
     while True:
         try:
@@ -209,16 +209,16 @@ def _reap() -> dict[int, int]:
         ended[pid] = status
 
 
-def _end_all() -> None:
+def end_all() -> None:
     """Stop everything first, so that nothing forks while the rest is being killed; then kill until nothing descends from us."""
-    while descendants := _descendants():
+    while found := descendants():
         for number in (signal.SIGSTOP, signal.SIGKILL):
-            for pid in descendants:
+            for pid in found:
                 try:
                     os.kill(pid, number)
                 except OSError:
                     continue
-        _reap()
+        reap()
         time.sleep(0.002)
 
 
@@ -231,10 +231,10 @@ def _supervise(child: int, alive: int, wakeup: int) -> int:
         events = dict(poll.poll())
         if wakeup in events:
             os.read(wakeup, 4096)
-            status = _reap().get(child)
+            status = reap().get(child)
         if alive in events:
             break
-    _end_all()
+    end_all()
     return 137 if status is None else os.waitstatus_to_exitcode(status)
 
 
@@ -244,7 +244,7 @@ def main() -> None:
     for path in spec["join"]:
         with open(path, "wb", buffering=0) as group:
             group.write(b"0")
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    prctl(_PR_SET_CHILD_SUBREAPER, 1)
     reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(writing)
@@ -252,7 +252,7 @@ def main() -> None:
     if child == 0:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        _become(spec)
+        become(spec)
     code = _supervise(child, spec["alive"], reading)
     os._exit(code if code >= 0 else 128 - code)
 

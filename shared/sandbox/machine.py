@@ -17,7 +17,7 @@ class Channel(Protocol):
     async def read(self) -> bytes:
         """Some bytes of its stdout, in order; b"" only once the process has ended.
 
-        `SandboxUnreachableError` when the connection was lost while the process may live on; `SandboxGoneError` when the machine is no more.
+        `SandboxUnreachableError` when the connection was lost and the process may live on; `SandboxGoneError` when the machine is no more.
         """
 
     async def write(self, data: bytes) -> None:
@@ -30,10 +30,10 @@ class Channel(Protocol):
 class Machine(Protocol):
     """One machine, made for one sandbox, already running.
 
-    Before `RemoteSandbox` is made, its adapter has seen to it that: `/workspace` (`WORKSPACE`) and every folder of `spec.writable` is there at
-    its own path, empty, owned by the user that `start` runs as; every folder of `spec.readable` is there too, either holding what the host's
-    holds (mounted), or empty, to be filled, and then named in the `copied` argument of `open_remote`; `/tmp` is writable; no network
-    is reached from inside; the machine ends by itself after `sandbox_ttl_s`.
+    Before `RemoteSandbox` is made, its adapter has seen to it that: `/workspace` (`WORKSPACE`) and every folder of `spec.writable` is there
+    at its own path, empty, owned by the user that `start` runs as; every folder of `spec.readable` is there too, either holding what the
+    host's holds (mounted), or empty, owned by the other user (`owner`), and then named in the `copied` argument of `open_remote`; `/tmp` is
+    writable; no network is reached from inside; the machine ends by itself after `sandbox_ttl_s`.
     """
 
     text: bool
