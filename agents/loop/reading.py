@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from agents.context import OpenWorkspace
 from agents.loop.paths import clean
 from agents.loop.text import LINE_LIMIT, numbered
 from shared.approvals.policy import path_matches
 from shared.errors import InvalidRequestError
+from shared.types import Json
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
@@ -39,6 +40,14 @@ class Reader:
         if b"\0" in data[:8000]:
             raise InvalidRequestError(f"{path} is not a text file.")
         return data.decode("utf-8", "replace")
+
+    async def tool(self, script: str, asked: Json, *, timeout_s: float) -> Json | None:
+        """What one of our own tools answers about the repository; None when it did not come to an end."""
+        ran = await self._workspace.run_tool([script], stdin=json.dumps(asked).encode(), timeout_s=timeout_s)
+        try:
+            return cast(Json, json.loads(ran.stdout)) if ran.ok and not ran.truncated else None
+        except ValueError:
+            return None
 
     async def list_files(self, pattern: str = "**") -> str:
         """List the repository's files. `pattern` is a glob such as `src/**` or `**/*.py`; a folder's name lists what is below it."""

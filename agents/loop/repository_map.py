@@ -2,80 +2,53 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections import Counter
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from agents.loop.reading import Reader
-from shared.errors import InvalidRequestError, NotFoundError
 
 BUDGET = 6_000
 """Characters."""
-READ_FILES = 1_500
-READ_BYTES = 8_000_000
-_SYMBOLS = {
-    ".py": r"^(?:    )?(?:async def|def|class) (\w+)",
-    ".js": r"^\s*(?:export )?(?:default )?(?:async )?(?:function\*?|class|const|let) (\w+)",
-    ".go": r"^(?:func(?: \([^)]*\))?|type) (\w+)",
-    ".rs": r"^\s*(?:pub(?:\([^)]*\))? )?(?:async )?(?:fn|struct|enum|trait) (\w+)",
-    ".java": r"^\s*(?:public |protected |private |static |final |abstract )*(?:class|interface|enum|record) (\w+)",
-    ".rb": r"^\s*(?:def|class|module) (?:self\.)?(\w+)",
-}
-_SYMBOLS |= dict.fromkeys((".ts", ".tsx", ".jsx", ".mjs", ".cjs"), _SYMBOLS[".js"]) | {
-    ".kt": _SYMBOLS[".java"],
-    ".cs": _SYMBOLS[".java"],
-}
-_COMPILED = {suffix: re.compile(pattern, re.MULTILINE) for suffix, pattern in _SYMBOLS.items()}
-_WORD = re.compile(r"[A-Za-z_]\w{2,}")
+PARSED = 1_000
+"""Files whose symbols are looked for: those that speak most of what was asked."""
+SECONDS = 8
 _PIECE = re.compile(r"[A-Z]?[a-z]{3,}|[A-Z]{3,}")
 
 
 @dataclass(frozen=True)
 class _Source:
+    """`symbols`: how many files each name stands in."""
+
     path: str
-    symbols: list[str]
-    words: set[str]
+    symbols: dict[str, int]
 
 
 async def repository_map(reader: Reader, request: str, budget: int = BUDGET) -> str:
-    """One line a file: `path: symbol, symbol`. Files the request speaks of come first, then those that others use most."""
+    """One line a file: `path: symbol, symbol`. Files the request speaks of come first, then those that others use most.
+
+    The symbols are found by tree-sitter inside the sandbox, in one call however many files there are.
+    """
     files = await reader.files()
     asked = _pieces(request)
-    code = sorted((path for path in files if PurePosixPath(path).suffix in _COMPILED), key=lambda path: (-len(asked & _pieces(path)), path))
-    sources: list[_Source] = []
-    read = 0
-    for path in code[:READ_FILES]:
-        try:
-            text = await reader.text(path)
-        except (InvalidRequestError, NotFoundError):
-            continue
-        read += len(text)
-        if read > READ_BYTES:
-            break
-        sources.append(await asyncio.to_thread(_source, path, text))
+    wanted = {"files": files, "asked": sorted(asked), "parse": PARSED, "seconds": SECONDS}
+    told = await reader.tool("map_symbols.py", wanted, timeout_s=4 * SECONDS)
+    sources = [_Source(found["path"], dict(found["symbols"])) for found in told["files"]] if told is not None else []
     return _drawn(files, _ranked(sources, asked), asked, budget)
-
-
-def _source(path: str, text: str) -> _Source:
-    found = dict.fromkeys(_COMPILED[PurePosixPath(path).suffix].findall(text))
-    return _Source(path, list(found), set(_WORD.findall(text)))
 
 
 def _ranked(sources: list[_Source], asked: set[str]) -> list[tuple[_Source, list[str]]]:
     """Each file with its symbols, both by worth: spoken of in the request, then used by how many other files."""
-    used = Counter(word for source in sources for word in source.words)
 
-    def worth(symbol: str) -> float:
-        return 10.0 * len(asked & _pieces(symbol)) + min(used[symbol] - 1, 20)
+    def worth(symbol: str, used: int) -> float:
+        return 10.0 * len(asked & _pieces(symbol)) + max(0, min(used - 1, 20))
 
     def weight(source: _Source) -> float:
         named = 15.0 * len(asked & _pieces(source.path))
-        return named + sum(sorted((worth(symbol) for symbol in source.symbols if not symbol.startswith("__")), reverse=True)[:5])
+        known = (worth(symbol, used) for symbol, used in source.symbols.items() if not symbol.startswith("__"))
+        return named + sum(sorted(known, reverse=True)[:5])
 
     ranked = sorted(sources, key=lambda source: (-weight(source), source.path))
-    return [(source, sorted(source.symbols, key=lambda symbol: -worth(symbol))) for source in ranked]
+    return [(source, sorted(source.symbols, key=lambda symbol: -worth(symbol, source.symbols[symbol]))) for source in ranked]
 
 
 def _drawn(files: list[str], ranked: list[tuple[_Source, list[str]]], asked: set[str], budget: int) -> str:
