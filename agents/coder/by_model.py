@@ -10,7 +10,7 @@ from langchain_core.messages import AnyMessage, HumanMessage
 from agents.coder.commands import Commands, find_links, left_the_plan
 from agents.coder.editor import Editor
 from agents.coder.scope import PlanScope
-from agents.coder.starting import Start, begins_with, find_start, why
+from agents.coder.starting import Start, begins_with, find_start, planned, why
 from agents.coder.state import CoderState
 from agents.context import OpenWorkspace, TaskContext
 from agents.loop.agent import LoopEnd, LoopLimits, run_loop
@@ -31,6 +31,11 @@ DRAFT = "draft.patch"
 REQUEST_LIMIT = 20_000
 LIMITS = LoopLimits(model_calls=80, tool_calls=200)
 _AFRESH: CoderState = {"feedback": None, "widened": None, "draft_sha256": None}
+_DETAILS = {"red": "repairing what the tests found", "review": "looking at what the review found", "answer": "answering"}
+_REPAIRS = ("red", "review")
+_GIVEN_UP = frozenset({"model_refused", "model_loops", "model_unusable", "model_steps", "model_changed_nothing"})
+"""How a repair may end that leaves the change as it was: a person is asked about it."""
+_SAID = "What the model says about its change: "
 
 
 async def work(context: TaskContext, state: CoderState, stopping: Stopping = never) -> CoderState:
@@ -39,16 +44,20 @@ async def work(context: TaskContext, state: CoderState, stopping: Stopping = nev
     After an interruption it goes on behind the last step that was kept. `stopping`: whether to let go between two steps.
     """
     assert context.models is not None
-    plan = Plan.model_validate(state["plan"])
-    start = await find_start(context, state, plan)
-    details = {"red": "repairing what the tests found", "answer": "answering"}.get(start.why, "working")
+    start = await find_start(context, state, planned(state))
+    details = _DETAILS.get(start.why, "working")
     await context.journal.update(Stage.CODING, TaskStatus.CODING, details=f"{details} with {context.models.name}")
-    async with open_steps(context, begins_with(context, state, start), stopping) as steps:
-        return await _work(context, state, start, steps)
+    try:
+        async with open_steps(context, begins_with(context, state, start), stopping) as steps:
+            return await _work(context, state, start, steps)
+    except TaskFailedError as error:
+        if start.why not in _REPAIRS or error.code not in _GIVEN_UP:
+            raise
+        return _gave_up(state, start, error)
 
 
 async def _work(context: TaskContext, state: CoderState, start: Start, steps: Steps) -> CoderState:
-    plan = Plan.model_validate(state["plan"])
+    plan = planned(state)
     patch, files = left_by(steps.kept, start.patch)
     async with context.workspaces.open("code", patch) as workspace:
         piece = await _open(context, workspace, plan, steps)
@@ -161,10 +170,29 @@ async def _changed(context: TaskContext, state: CoderState, start: Start, end: L
         )
     await context.journal.save_artifact(PATCH, diff.patch, "text/x-diff")
     digest = sha256_hex(diff.base_commit.encode() + b"\n" + diff.patch)
-    repairs = {"red": state.get("repairs", 0) + 1}.get(start.why, 0)
-    update: CoderState = {**_AFRESH, "patch_sha256": digest, "diff_stats": diff.stats, "answer": None, "repairs": repairs}
-    update["notes"] = [f"What the model says about its change: {one_line(end.text, 1500)}"] if end.text else []
-    if start.why != "red" or digest != state.get("patch_sha256"):
-        # A repair that changed nothing leaves the red results: they are what a person is asked about next.
+    update: CoderState = {**_AFRESH, **_counted(state, start), "patch_sha256": digest, "diff_stats": diff.stats, "answer": None}
+    update["notes"] = [*_kept_notes(state, start), *([f"{_SAID}{one_line(end.text, 1500)}"] if end.text else [])]
+    if start.why not in _REPAIRS or digest != state.get("patch_sha256"):
+        # A repair that changed nothing leaves the results: they are what a person is asked about next.
         update["test_results"] = None
     return update
+
+
+def _gave_up(state: CoderState, start: Start, error: TaskFailedError) -> CoderState:
+    """The change stays as it was before the repair, and what the tests said of it."""
+    return {
+        **_AFRESH,
+        **_counted(state, start),
+        "notes": [*_kept_notes(state, start), f"The repair ended without a result: {error.message}"],
+    }
+
+
+def _counted(state: CoderState, start: Start) -> CoderState:
+    repairs = state.get("repairs", 0) + 1 if start.why in _REPAIRS else 0
+    revised = start.why == "review" or (start.why in ("red", "wider") and state.get("revised", False))
+    return {"repairs": repairs, "revised": revised}
+
+
+def _kept_notes(state: CoderState, start: Start) -> list[str]:
+    """What is still true of a change that is only repaired."""
+    return [note for note in state.get("notes") or [] if not note.startswith(_SAID)] if start.why in _REPAIRS else []

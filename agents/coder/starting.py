@@ -12,7 +12,7 @@ from agents.context import TaskContext
 from agents.loop.prompts import load_prompt
 from agents.loop.text import cut
 from shared.errors import NotFoundError, TaskFailedError
-from shared.types import Json, Plan, TestResults, sha256_hex
+from shared.types import Json, Plan, PlanStep, TestResults, sha256_hex
 
 HERE = Path(__file__).parent
 OUTPUT = "test-output.txt"
@@ -24,8 +24,19 @@ _FAILURES = 20
 class Start:
     """`patch`: what the workspace begins with, besides the base commit."""
 
-    why: Literal["afresh", "answer", "wider", "red", "comment"]
+    why: Literal["afresh", "answer", "wider", "red", "review", "comment"]
     patch: bytes = b""
+
+
+def planned(state: CoderState) -> Plan:
+    """The approved plan. Where a model goes on with a recipe's change, the files of that belong to it."""
+    plan = Plan.model_validate(state["plan"])
+    if plan.recipe is None:
+        return plan
+    named = {path for step in plan.steps for path in step.files}
+    touched = sorted(set(state.get("diff_stats", {}).get("paths", [])) - named)
+    more = [PlanStep(id=str(len(plan.steps) + 1), title="What the recipe changed besides", files=touched)] if touched else []
+    return plan.model_copy(update={"recipe": None, "steps": [*plan.steps, *more]})
 
 
 async def find_start(context: TaskContext, state: CoderState, plan: Plan) -> Start:
@@ -37,13 +48,24 @@ async def find_start(context: TaskContext, state: CoderState, plan: Plan) -> Sta
     if state.get("patch_sha256") is None:
         return Start("afresh")
     patch = await _load(context, state, "change.patch", state["patch_sha256"])
-    return Start("comment" if state.get("feedback") or not state.get("test_results") else "red", patch)
+    if state.get("feedback"):
+        return Start("comment", patch)
+    if _blockers(state) and not state.get("revised"):
+        return Start("review", patch)
+    return Start("red" if state.get("test_results") else "comment", patch)
+
+
+def _blockers(state: CoderState) -> list[Json]:
+    """What the review of the change as it is now found."""
+    review = state.get("review") or {}
+    of_this = review.get("of") == state.get("patch_sha256")
+    return [comment for comment in review.get("comments", []) if comment["severity"] == "blocker"] if of_this else []
 
 
 def begins_with(context: TaskContext, state: CoderState, start: Start) -> Json:
     """What tells this piece of work from others of the task."""
     about: Json = {"agent": "coder", "why": start.why, "start": sha256_hex(start.patch), "isolated": context.isolated}
-    return about | {name: state.get(name) for name in ("base_commit", "plan", "feedback", "repairs", "test_results")}
+    return about | {name: state.get(name) for name in ("base_commit", "plan", "feedback", "repairs", "test_results", "review")}
 
 
 async def why(context: TaskContext, state: CoderState, start: Start) -> str:
@@ -55,9 +77,18 @@ async def why(context: TaskContext, state: CoderState, start: Start) -> str:
             said = "Your change so far is in the checkout. The person did not accept it as it is: do what they say, and keep what is right."
             return f"{said}\n\n{await _red(context, state)}".strip()
         case "red":
-            return await _red(context, state)
+            recipe = (state["plan"].get("recipe") or {}).get("name")
+            lead = f"The change was begun by the recipe {recipe}; you go on with it.\n\n" if recipe else ""
+            return lead + await _red(context, state)
+        case "review":
+            return load_prompt(HERE, "review", comments="\n".join(_worded(comment) for comment in _blockers(state)[:20]))
         case _:
             return ""
+
+
+def _worded(comment: Json) -> str:
+    suggested = f"\n  Suggested:\n{cut(comment['suggestion'], 1500)}" if comment.get("suggestion") else ""
+    return f"- {comment['file']}:{comment['line']}: {cut(comment['comment'], 1500)}{suggested}"
 
 
 async def _red(context: TaskContext, state: CoderState) -> str:

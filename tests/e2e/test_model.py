@@ -35,6 +35,8 @@ PLAN = {
     "steps": [{"title": "Strip the path", "files": ["app.py"]}],
     "acceptance_criteria": ["a path with white space around it is read"],
 }
+NOTE = {"severity": "note", "file": "app.py", "line": 2, "comment": "The path of a file may end with a space."}
+REVIEW = {"verdict": "looks_good", "summary": "It strips the path and keeps its case.", "comments": [NOTE]}
 SCRIPT: list[Say] = [
     Answer(("Let me look. ",), (Call("search", {"pattern": "load_conf"}), Call("read_file", {"path": "app.py"}))),
     Answer(calls=(Call("DraftPlan", PLAN),)),
@@ -43,6 +45,8 @@ SCRIPT: list[Say] = [
     Answer(("The path is ", "stripped.")),
     Answer(calls=(Call("edit_file", {"path": "app.py", "old": "path.strip()", "new": "path.strip().upper()"}),)),
     Answer(("It is upper case again.",)),
+    Answer(calls=(Call("read_file", {"path": "app.py"}),)),
+    Answer(calls=(Call("DraftReview", REVIEW),)),
 ]
 
 
@@ -81,6 +85,7 @@ async def test_from_the_chat_to_the_pull_request(provider: str, tmp_path: Path, 
             task, asked = await _finish(resources, answer.task_id)
     assert (task.status, task.outcome, task.error) == (TaskStatus.COMPLETED, "pull_request", None)
     assert [approval.gate.value for approval in asked] == ["plan", "diff"]
+    assert asked[-1].subject["review"]["comments"] == [{**NOTE, "suggestion": ""}]
     assert task.plan is not None
     assert task.plan.summary == PLAN["summary"]
     assert task.test_results is not None

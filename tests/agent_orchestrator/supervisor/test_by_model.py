@@ -29,7 +29,7 @@ async def test_plan_work_repair_and_pull_request(working: Resources, repository:
         call("edit_file", path="app.py", old="path.strip()", new="path.strip().upper()"),
         say("It keeps the upper case again."),
     )
-    task = await submit(working, repository, PROMPT, "feature_dev")
+    task = await submit(working, repository, PROMPT, "refactor")
     done, asked = await approve_all(working, task.id)
     assert (done.status, done.outcome, done.error) == (TaskStatus.COMPLETED, "pull_request", None)
     assert [approval.gate.value for approval in asked] == ["plan", "diff"]
@@ -59,7 +59,7 @@ def edit(new: str, old: str = "path.upper()") -> AIMessage:
 
 
 async def test_without_a_model_it_says_so_and_a_retry_after_setting_one_carries_on(working: Resources, repository: Path) -> None:
-    task = await submit(working, repository, PROMPT, "feature_dev")
+    task = await submit(working, repository, PROMPT, "refactor")
     failed = await ended(working, task.id)
     assert failed.error is not None
     assert failed.error.code == "model_required"
@@ -71,7 +71,7 @@ async def test_without_a_model_it_says_so_and_a_retry_after_setting_one_carries_
 
 async def test_a_plan_goes_back_with_the_comment(working: Resources, repository: Path) -> None:
     working.models = model = script(PLAN, plan("Strip and test it", "app.py", "test_app.py"), edit("path.strip().upper()"), say("Done."))
-    task = await submit(working, repository, PROMPT, "feature_dev")
+    task = await submit(working, repository, PROMPT, "refactor")
     await decide(working, await waiting(working, task.id), "respond", comment="add a test too")
     second = await waiting(working, task.id)
     assert (second.revision, second.subject["steps"][0]["files"]) == (2, ["app.py", "test_app.py"])
@@ -82,7 +82,7 @@ async def test_a_plan_goes_back_with_the_comment(working: Resources, repository:
 
 async def test_the_same_rejected_plan_again_ends_with_an_explanation(working: Resources, repository: Path) -> None:
     working.models = script(PLAN, PLAN)
-    task = await submit(working, repository, PROMPT, "feature_dev")
+    task = await submit(working, repository, PROMPT, "refactor")
     await decide(working, await waiting(working, task.id), "respond", comment="no")
     failed = await ended(working, task.id)
     assert failed.error is not None
@@ -94,7 +94,7 @@ async def test_a_diff_goes_back_with_the_comment_and_the_same_diff_again_ends_it
         PLAN, edit("path.strip().upper()"), say("Done."), edit("path.upper().strip()", "path.strip().upper()"), say("So?"),
         edit("path.strip().upper()", "path.upper().strip()"), say("Or so?"),
     )  # fmt: skip
-    task = await submit(working, repository, PROMPT, "feature_dev")
+    task = await submit(working, repository, PROMPT, "refactor")
     await decide(working, await waiting(working, task.id), "approve")
     first = await waiting(working, task.id)
     await decide(working, first, "respond", comment="upper first")
@@ -116,7 +116,7 @@ async def test_after_the_repair_limit_a_person_is_asked(working: Resources, repo
     for before, after in pairwise(wrong[:3]):
         steps += [edit(after, before), say("Now.")]
     working.models = script(PLAN, *steps, edit("path.strip().upper()", wrong[2]), say("Now it is right."))
-    task = await submit(working, repository, PROMPT, "feature_dev")
+    task = await submit(working, repository, PROMPT, "refactor")
     await decide(working, await waiting(working, task.id), "approve")
     red = await waiting(working, task.id)
     assert "fail" in red.title
@@ -128,7 +128,7 @@ async def test_after_the_repair_limit_a_person_is_asked(working: Resources, repo
 
 async def test_a_repair_that_changes_nothing_asks_a_person_at_once(working: Resources, repository: Path) -> None:
     working.models = script(PLAN, edit("path.strip()"), say("Done."), say("The test is wrong."))
-    task = await submit(working, repository, PROMPT, "feature_dev")
+    task = await submit(working, repository, PROMPT, "refactor")
     await decide(working, await waiting(working, task.id), "approve")
     red = await waiting(working, task.id)
     assert "fail" in red.title
@@ -145,7 +145,7 @@ async def test_leaving_the_plan_asks_before_it_happens(working: Resources, repos
         call("edit_file", path="test_app.py", old='"A")', new='"A")  # more'),
         say("Done."),
     )
-    task = await submit(working, repository, PROMPT, "feature_dev")
+    task = await submit(working, repository, PROMPT, "refactor")
     await decide(working, await waiting(working, task.id), "approve")
     wider = await waiting(working, task.id)
     assert (wider.gate, wider.revision) == ("plan", 2)
@@ -175,7 +175,7 @@ async def test_a_message_reaches_the_running_agent_at_its_next_step(working: Res
     model = script(*answers)
     model.spend = Slow()
     working.models = model
-    task = await submit(working, repository, PROMPT, "feature_dev")
+    task = await submit(working, repository, PROMPT, "refactor")
     await decide(working, await waiting(working, task.id), "approve")
     async with asyncio.timeout(30):
         await going.get()
@@ -195,7 +195,7 @@ async def test_a_question_is_answered_with_a_report(working: Resources, reposito
 
 async def test_a_model_that_changes_nothing_is_a_clear_failure(working: Resources, repository: Path) -> None:
     working.models = script(PLAN, say("It is fine as it is."))
-    task = await submit(working, repository, PROMPT, "feature_dev")
+    task = await submit(working, repository, PROMPT, "refactor")
     await decide(working, await waiting(working, task.id), "approve")
     failed = await ended(working, task.id)
     assert failed.error is not None

@@ -13,6 +13,7 @@ from agent_orchestrator.conversation.service import ChatTurn, Conversation
 from agent_orchestrator.resources import Resources
 from agent_orchestrator.tasks.service import TaskService
 from shared.events import store as events_store
+from shared.store import pull_requests
 from shared.store.records import Task
 from shared.types import TaskStatus
 from tests.agent_orchestrator.conftest import git
@@ -152,3 +153,152 @@ async def test_a_person_takes_the_branch_of_a_red_change_over(working: Resources
     last = (await told(working, task.id, "task_completed"))[-1]
     assert last["branch"] == done.branch
     assert done.branch in last["notes"][0]
+
+
+PLAN = call("DraftPlan", summary="Strip white space in load_conf", steps=[{"title": "Strip", "files": ["app.py"]}])
+
+
+def edit(new: str, old: str = "path.upper()") -> Any:
+    return call("edit_file", path="app.py", old=old, new=new)
+
+
+async def test_blockers_go_back_once_and_the_last_review_is_with_the_question(working: Resources, repository: Path) -> None:
+    working.models = model = script(
+        PLAN,
+        edit("path.upper().strip()"),
+        say("It strips."),
+        review("needs_changes", comment(3, comment="Strip first, then upper."), comment(3, "note", comment="Say why.")),
+        edit("path.strip().upper()", "path.upper().strip()"),
+        say("Turned round."),
+        review("looks_good", comment(3, "note", comment="Say why."), summary="It strips the path."),
+    )
+    task = await submit(working, repository, "Make load_conf strip white space", "feature_dev")
+    await decide(working, await waiting(working, task.id), "approve")
+    asked = await waiting(working, task.id)
+    back = str(model.seen[4][-1].content)
+    assert "app.py:3: Strip first, then upper." in back
+    assert "Say why." not in back
+    assert (asked.gate, asked.title, asked.risk.level) == ("diff", "Open a pull request with this change?", "medium")
+    assert asked.subject["review"]["summary"] == "It strips the path."
+    assert "+    return path.strip().upper()" in asked.subject["diff_text"]
+    assert asked.subject["test_results"]["verdict"] == "passed"
+    await decide(working, asked, "approve")
+    done = await ended(working, task.id)
+    assert done.outcome == "pull_request", done.error
+    async with working.database.connection() as connection:
+        made = await pull_requests.by_task(connection, task.id)
+    assert made is not None
+    assert (
+        "## Review\n\nIt strips the path.\n\n- **note** `app.py:3` Say why.\n\nBy `scripted:model`, a model; a person decided." in made.body
+    )
+    assert [event["review"]["verdict"] for event in await told(working, task.id, "review_ready")] == ["needs_changes", "looks_good"]
+    assert "**note** line 3: Say why." in await artifact(working, task.id, "review.md")
+
+
+async def test_what_still_blocks_is_for_a_person_to_decide(working: Resources, repository: Path) -> None:
+    working.models = model = script(
+        PLAN,
+        edit("path.upper().strip()"),
+        say("It strips."),
+        review("looks_good", comment(3)),
+        say("The reviewer is wrong: it comes once."),
+    )
+    task = await submit(working, repository, "Make load_conf strip white space", "feature_dev")
+    await decide(working, await waiting(working, task.id), "approve")
+    asked = await waiting(working, task.id)
+    assert len(model.seen) == 5
+    assert asked.title == "Open a pull request with this change? The review found 1 blocker."
+    assert (asked.risk.level, asked.risk.reasons[0]) == ("high", "the review found 1 blocker")
+    assert asked.subject["notes"] == ["What the model says about its change: The reviewer is wrong: it comes once."]
+    assert len(await told(working, task.id, "test_results")) == 1
+    done, more = await approve_all(working, task.id)
+    assert (done.outcome, [approval.gate.value for approval in more]) == ("pull_request", ["diff", "pr"])
+
+
+async def test_a_review_that_cannot_be_made_holds_nothing_up(working: Resources, repository: Path) -> None:
+    refuses = say("", additional_kwargs={"refusal": "I do not review."})
+    working.models = script(PLAN, edit("path.strip().upper()"), say("It strips."), refuses)
+    task = await submit(working, repository, "Make load_conf strip white space", "feature_dev")
+    await decide(working, await waiting(working, task.id), "approve")
+    asked = await waiting(working, task.id)
+    assert asked.subject["review"]["verdict"] == "none"
+    assert "I do not review." in asked.subject["review"]["summary"]
+    done, _ = await approve_all(working, task.id)
+    assert done.outcome == "pull_request", done.error
+
+
+async def test_a_comment_of_a_person_is_reviewed_again(working: Resources, repository: Path) -> None:
+    working.models = model = script(
+        PLAN, edit("path.strip().upper()"), say("It strips."), review("looks_good"),
+        edit('path.strip().upper() or ""', "path.strip().upper()"), say("Never empty."), review("looks_good"),
+    )  # fmt: skip
+    task = await submit(working, repository, "Make load_conf strip white space", "feature_dev")
+    await decide(working, await waiting(working, task.id), "approve")
+    await decide(working, await waiting(working, task.id), "respond", comment="never None")
+    second = await waiting(working, task.id)
+    assert second.revision == 2
+    assert 'or ""' in str(model.seen[6][-1].content)
+    done, _ = await approve_all(working, task.id)
+    assert done.outcome == "pull_request", done.error
+
+
+PINNED = "\n\nassert 'def load_conf(' in open('app.py').read()\n"
+
+
+async def test_a_model_goes_on_with_a_recipe_s_change_that_made_tests_red(working: Resources, repository: Path) -> None:
+    (repository / "test_app.py").write_text((repository / "test_app.py").read_text() + PINNED)
+    git(repository, "commit", "-q", "-a", "-m", "pinned")
+    again = "def load_config(path):"
+    working.models = model = script(
+        call("edit_file", path="app.py", old=again, new=f"{again}  # was: def load_conf("), say("The old name is in a comment.")
+    )
+    task = await submit(working, repository)
+    await decide(working, await waiting(working, task.id), "approve")
+    asked = await waiting(working, task.id)
+    first = str(model.seen[0][-1].content)
+    assert "begun by the recipe rename_symbol" in first
+    assert "AssertionError" in first
+    assert (asked.gate, asked.title, asked.risk.level) == ("diff", "Open a pull request with this change?", "medium")
+    assert "a model went on with the recipe's change" in asked.risk.reasons
+    assert asked.subject["test_results"]["verdict"] == "passed"
+    done, _ = await approve_all(working, task.id)
+    assert done.outcome == "pull_request", done.error
+
+
+async def test_what_the_recipe_did_not_touch_needs_a_wider_plan(working: Resources, repository: Path) -> None:
+    pinned = "\n\nassert open('names.txt').read().strip() in open('app.py').read()\n"
+    (repository / "test_app.py").write_text((repository / "test_app.py").read_text() + pinned)
+    (repository / "names.txt").write_text("def load_conf(\n")
+    git(repository, "add", "-A")
+    git(repository, "commit", "-q", "-m", "pinned")
+    name = {"path": "names.txt", "old": "load_conf", "new": "load_config"}
+    working.models = script(
+        call("edit_file", **name),
+        call("widen_plan", files=["names.txt"], reason="it names the function"),
+        call("edit_file", **name),
+        say("The name is the new one."),
+    )
+    task = await submit(working, repository)
+    await decide(working, await waiting(working, task.id), "approve")
+    wider = await waiting(working, task.id)
+    assert (wider.gate, wider.revision) == ("plan", 2)
+    assert wider.subject["steps"][-1]["files"] == ["names.txt"]
+    assert wider.subject["recipe"] is None
+    done, asked = await approve_all(working, task.id)
+    assert (done.outcome, [approval.gate.value for approval in asked]) == ("pull_request", ["plan", "diff"]), done.error
+    assert done.diff_summary is not None
+    assert done.diff_summary["paths"] == ["app.py", "names.txt", "test_app.py"]
+
+
+async def test_a_repair_that_breaks_off_leaves_the_change_to_a_person(working: Resources, repository: Path) -> None:
+    refuses = say("", additional_kwargs={"refusal": "Not this."})
+    working.models = script(PLAN, edit("path.strip()"), say("Done."), refuses)
+    task = await submit(working, repository, "Make load_conf strip white space", "refactor")
+    await decide(working, await waiting(working, task.id), "approve")
+    red = await waiting(working, task.id)
+    assert "Take over" in red.title
+    assert red.subject["notes"] == ["The repair ended without a result: The model refused the request: Not this."]
+    await decide(working, red, "take_over")
+    done = await ended(working, task.id)
+    assert done.outcome == "taken_over", done.error
+    assert "path.strip()" in git(repository, "show", f"{done.branch}:app.py")
