@@ -23,7 +23,7 @@ _PASSED_OVER = ("contextlib", "shared.store.database", "agent_orchestrator.runti
 BOUNDARIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "forge": (
         ("shared.forge.local:LocalForge",),
-        ("inspect", "read_file", "list_files", "checkout", "diff", "commit_id", "push", "branch_head"),
+        ("inspect", "read_file", "list_files", "checkout", "diff", "compare", "commit_id", "push", "branch_head"),
     ),
     "pull_requests": (("shared.forge.local_pull_requests:LocalPullRequests",), ("open",)),
     "sandbox": (
