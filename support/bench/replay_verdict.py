@@ -79,10 +79,11 @@ def _install(venv: Path, below: Path, folder: Path) -> str:
     """An environment on top of the cached one, with the project in it."""
     environment = {**os.environ, **dict.fromkeys(("SETUPTOOLS_SCM_PRETEND_VERSION", "PDM_BUILD_SCM_VERSION", "PBR_VERSION"), "0.0.0")}
     _surely(_base_python(), "-I", "-m", "venv", "--without-pip", str(venv), folder=folder, environment=environment)
+    python = str(venv / "bin" / "python")
+    pip = (str(below / "bin" / "python"), "-I", "-m", "pip", f"--python={python}")
+    _surely(*pip, "install", "--no-deps", "--no-input", "-q", "-e", ".", folder=folder, environment=environment)
     packages = next(below.glob("lib/python*/site-packages"))
     next(venv.glob("lib/python*/site-packages")).joinpath("_below.pth").write_text(f"import site; site.addsitedir({str(packages)!r})\n")
-    python = str(venv / "bin" / "python")
-    _surely(python, "-I", "-m", "pip", "install", "--no-deps", "--no-input", "-q", "-e", ".", folder=folder, environment=environment)
     return python
 
 
