@@ -67,6 +67,11 @@ def sandbox_closed(provider: str) -> None:
     _metrics().sandboxes.labels(provider).dec()
 
 
+def sandbox_leaked() -> None:
+    """A sandbox that its owner left behind was found and removed."""
+    _metrics().sandboxes_leaked.inc()
+
+
 def model_used(provider: str, model: str, input_tokens: int, output_tokens: int, cost_usd: float | None) -> None:
     """A call of a model was answered; `cost_usd` is None when its price is unknown."""
     found = _metrics()

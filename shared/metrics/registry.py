@@ -31,6 +31,9 @@ class Metrics:
         )
         self.runs_reclaimed = Counter("runs_reclaimed_total", "Runs taken over from a dead worker.", registry=registry)
         self.sandboxes = Gauge("sandboxes_active", "Open sandboxes.", ["provider"], registry=registry)
+        self.sandboxes_leaked = Counter(
+            "sandboxes_leaked_total", "Sandboxes whose owner died and that were removed by another.", registry=registry
+        )
         self.model_tokens = Counter(
             "model_tokens_total", "Tokens of models, by kind: input, output.", ["provider", "model", "kind"], registry=registry
         )

@@ -215,6 +215,7 @@ class Connection:
     def _fail(self, error: Exception) -> None:
         if self.error is None:
             self.error = error
+            self._spawn(self._channel.aclose())
         if not self._hello.done():
             self._hello.set_exception(self.error)
             self._hello.exception()
@@ -229,7 +230,8 @@ class Connection:
             if await self._listen(_QUIET_S) or not self._exchanges or self.frozen:
                 continue
             try:
-                await self.open({"kind": "ping"})
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self.open({"kind": "ping"}), _ANSWER_S)
                 if not await self._listen(_ANSWER_S) and not self.frozen:
                     await self._machine.look()
                     if not await self._listen(_ANSWER_S) and not self.frozen:

@@ -1,0 +1,325 @@
+"""The Docker sandbox: one container for a task, on the engine of `DOCKER_HOST`, which may be this machine's, rootless, or elsewhere.
+
+The container's own process only waits, as another user than the commands', so that they can neither end nor prolong it; its system is
+read-only, its folders are memory of limited size, it has no network and no privilege. Under gVisor where the engine offers it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import socket
+import stat
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from shared.errors import PersevereError, SandboxError, SandboxGoneError, SandboxUnreachableError
+from shared.sandbox import docker_sweep
+from shared.sandbox.cgroup import process_start
+from shared.sandbox.docker_engine import START, Engine, ExecChannel, open_exec
+from shared.sandbox.inside.archive import walk
+from shared.sandbox.limits import disk_usage
+from shared.sandbox.local import check_spec
+from shared.sandbox.port import Command, Keeper, Probe, Sandbox, SandboxSpec, System
+from shared.sandbox.remote import WORKSPACE, RemoteSandbox, open_remote
+
+PREFIX = "persevere."
+COMMANDS, KEEPER, MAIN = "1000:1000", "1001:1000", "65534:65534"
+_PYTHON, _TOOLS = "/usr/bin/python3", "/opt/persevere/tools/bin/python"
+_BUILD = "docker build -t {image} -f compose/sandbox/Dockerfile ."
+_OVERHEAD_MB = 96
+_PROCESSORS = 2
+_OWN_PROCESSES = 64
+_GVISOR_PROCESSES = 2048
+_ISOLATED = """
+import os, socket
+status = open("/proc/self/status").read()
+def refused(*paths):
+    for path in paths:
+        try: open(path, "w"); return False
+        except OSError: pass
+    return True
+def unreachable():
+    with socket.socket() as s:
+        s.settimeout(2)
+        try: s.connect(("169.254.169.254", 80)); return False
+        except OSError: return True
+bare = all(int(line.split()[1], 16) == 0 for line in status.splitlines() if line.startswith("CapEff"))
+if os.getuid() and bare and refused("/usr/p", "/etc/p", "/p") and unreachable(): print("isolated")
+"""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a trial sandbox showed of an engine."""
+
+    system: System
+    runtime: str
+    warnings: tuple[str, ...]
+    shares_files: bool
+
+
+class DockerMachine:
+    """See `Machine`."""
+
+    text = bulk = False
+
+    def __init__(self, engine: Engine, container: str) -> None:
+        self.engine, self.container = engine, container
+
+    async def start(self, argv: Sequence[str], environment: dict[str, str], *, owner: bool = False) -> ExecChannel:
+        return await open_exec(self.engine, self.container, list(argv), environment, KEEPER if owner else COMMANDS)
+
+    async def put(self, source: Path, target: str) -> None:
+        raise NotImplementedError
+
+    async def get(self, source: str, target: Path, most: int) -> None:
+        raise NotImplementedError
+
+    async def look(self) -> None:
+        await self.engine.look(self.container)
+
+    async def pause(self) -> None:
+        with contextlib.suppress(SandboxAlreadyError):
+            await self._change(lambda api: api.pause(self.container), "already paused")
+
+    async def resume(self) -> None:
+        with contextlib.suppress(SandboxAlreadyError):
+            await self._change(lambda api: api.unpause(self.container), "not paused")
+
+    async def remove(self) -> None:
+        with contextlib.suppress(SandboxGoneError, SandboxAlreadyError):
+            await self._change(lambda api: api.remove_container(self.container, force=True, v=True), "already in progress")
+
+    async def _change(self, what: Any, already: str) -> None:
+        try:
+            await self.engine.call(what)
+        except SandboxError as error:
+            if already in error.message:
+                raise SandboxAlreadyError(error.message) from error
+            raise
+
+
+class SandboxAlreadyError(SandboxError):
+    """The container is as asked already."""
+
+
+class DockerProvider:
+    name = "docker"
+    isolated = True
+
+    def __init__(self, image: str = "persevere-sandbox", runtime: str | None = None, ttl_s: int = 4 * 3600) -> None:
+        self.image, self._runtime, self._ttl_s = image, runtime, ttl_s
+        self.engine = Engine()
+        self._found: Found | None = None
+        self._looking = asyncio.Lock()
+
+    async def probe(self) -> Probe:
+        """Opens a sandbox and looks: works only if nothing but its workspace can be written and nothing be reached."""
+        try:
+            found = await self._look()
+        except SandboxUnreachableError as error:
+            return Probe(False, f"docker: {error.message[0].lower()}{error.message[1:].rstrip('.')}", error.next_step or START)
+        except SandboxError as error:
+            return Probe(False, f"docker: {error.message.rstrip('.')}", error.next_step)
+        told = f"docker runs containers under {found.runtime}"
+        if found.warnings:
+            told += f"; this engine does not enforce every limit ({'; '.join(found.warnings)}): there only Persevere's own watch keeps them"
+        return Probe(True, told)
+
+    async def system(self) -> System:
+        return (await self._look()).system
+
+    async def open(self, spec: SandboxSpec) -> Sandbox:
+        found = await self._look()
+        resolved, _ = await check_spec(spec)
+        mounted = [folder for folder in resolved.readable if found.shares_files and await asyncio.to_thread(_world_readable, folder)]
+        container, _ = await self._create(resolved, found.runtime, mounted, self._ttl_s)
+        copied = [folder for folder in resolved.readable if folder not in mounted]
+        return await open_remote(self.name, resolved, DockerMachine(self.engine, container), found.system, copied)
+
+    async def sweep(self, keeper: Keeper | None = None) -> int:
+        """See `SandboxProvider.sweep`. An engine that cannot be had keeps nothing of ours: 0."""
+        if keeper is None:
+            return 0
+        try:
+            return await docker_sweep.sweep(self.engine, keeper, lambda container: DockerMachine(self.engine, container), _TOOLS)
+        except SandboxUnreachableError:
+            return 0
+
+    async def _look(self) -> Found:
+        """A trial, once for each image that has the name."""
+        image = await self._image()
+        async with self._looking:
+            if self._found is None or not self._found.system.identity.startswith(image):
+                self._found = await self._try(image)
+            return self._found
+
+    async def _image(self) -> str:
+        try:
+            return str((await self.engine.call(lambda api: api.inspect_image(self.image)))["Id"])
+        except SandboxUnreachableError:
+            raise
+        except SandboxError as error:
+            raise SandboxError(f"The engine has no image {self.image}.", _BUILD.format(image=self.image)) from error
+
+    async def _try(self, image: str) -> Found:
+        info = await self.engine.call(lambda api: api.info())
+        offered = info.get("Runtimes") or {}
+        runtime = self._runtime or ("runsc" if "runsc" in offered else str(info.get("DefaultRuntime") or "runc"))
+        if runtime not in offered:
+            raise SandboxError(
+                f"The engine has no runtime {runtime}.", f"PERSEVERE_SANDBOX_RUNTIME may be one of: {', '.join(sorted(offered))}."
+            )
+        with tempfile.TemporaryDirectory(prefix="persevere-probe-") as folder:
+            workspace, shared = Path(folder, "workspace"), Path(folder, "shared")
+            workspace.mkdir()
+            shared.mkdir(mode=0o755)
+            word = secrets.token_hex(8)
+            (shared / "word").write_text(word)
+            spec, _ = await check_spec(SandboxSpec(workspace=workspace, task_id="probe", readable=[shared]))
+            container, warnings = await self._create(spec, runtime, [], 120)
+            system = System(image, _PYTHON, (3, 11), _TOOLS)
+            sandbox = await open_remote(self.name, spec, DockerMachine(self.engine, container), system)
+            try:
+                version = await self._ask(sandbox)
+            finally:
+                await sandbox.aclose()
+            shares = await self._sees(spec, runtime, shared, word)
+        identity = f"{image} python {version[0]}.{version[1]}.{version[2]}"
+        if info.get("SecurityOptions") and any("rootless" in option for option in info["SecurityOptions"]):
+            warnings = (*warnings, "it is rootless") if warnings else ()
+        return Found(replace(system, identity=identity, python_version=(version[0], version[1])), runtime, tuple(warnings), shares)
+
+    async def _ask(self, sandbox: RemoteSandbox) -> list[int]:
+        result = await sandbox.run(Command(argv=[_TOOLS, "-I", "-c", _ISOLATED], timeout_s=30))
+        if result.stdout.strip() != "isolated":
+            raise SandboxError(f"Docker does not isolate here: {result.stderr.strip()[-300:]}.", "Use another sandbox: PERSEVERE_SANDBOX.")
+        asked = await sandbox.run(Command(argv=[_PYTHON, "-c", "import json, sys; print(json.dumps(sys.version_info[:3]))"], timeout_s=30))
+        if not asked.ok:
+            raise SandboxError(f"The image {self.image} has no {_PYTHON}.", _BUILD.format(image=self.image))
+        return [int(part) for part in json.loads(asked.stdout)]
+
+    async def _sees(self, spec: SandboxSpec, runtime: str, folder: Path, word: str) -> bool:
+        """Whether the engine's machine has this machine's files: a file of ours is looked for in a mount."""
+        try:
+            container, _ = await self._create(spec, runtime, [folder], 120)
+        except SandboxError:
+            return False
+        machine = DockerMachine(self.engine, container)
+        try:
+            channel = await machine.start(["cat", str(folder / "word")], {})
+            try:
+                return await asyncio.wait_for(channel.read(), 20) == word.encode()
+            finally:
+                await channel.aclose()
+        except (PersevereError, TimeoutError):
+            return False
+        finally:
+            with contextlib.suppress(SandboxError):
+                await machine.remove()
+
+    async def _create(self, spec: SandboxSpec, runtime: str, mounted: Sequence[Path], ttl_s: int) -> tuple[str, tuple[str, ...]]:
+        """A running container for `spec`, and what the engine could not do of what was asked."""
+        sizes = await asyncio.to_thread(_sizes, spec, mounted)
+        host = {
+            **_bounds(spec, sizes, runtime),
+            "runtime": runtime,
+            "tmpfs": {path: f"rw,exec,nosuid,nodev,size={megabytes}m,{owner}" for path, (megabytes, owner) in sizes.items()},
+            "mounts": [
+                {"Type": "bind", "Source": str(path), "Target": str(path), "ReadOnly": True, "BindOptions": {"Propagation": "rprivate"}}
+                for path in mounted
+            ],
+        }
+        name = f"persevere-{secrets.token_hex(6)}"
+
+        def create(api: Any) -> tuple[str, tuple[str, ...]]:
+            made = api.create_container(
+                self.image,
+                ["tini", "--", "sleep", str(ttl_s)],
+                name=name,
+                user=MAIN,
+                hostname="sandbox",
+                working_dir="/",
+                environment={},
+                labels=_labels(spec),
+                host_config=api.create_host_config(**host),
+            )
+            api.start(made["Id"])
+            return str(made["Id"]), tuple(str(warning).rstrip(".") for warning in made.get("Warnings") or ())
+
+        try:
+            return await self.engine.call(create)
+        except BaseException:
+            with contextlib.suppress(SandboxError):
+                await asyncio.shield(self.engine.call(lambda api: api.remove_container(name, force=True)))
+            raise
+
+
+def _bounds(spec: SandboxSpec, sizes: dict[str, tuple[int, str]], runtime: str) -> dict[str, Any]:
+    """What the container may not do. Its memory has room for its folders, which are memory too; a command's own is watched inside."""
+    limits = spec.limits
+    memory = f"{limits.memory_mb + _OVERHEAD_MB + sum(size for size, _ in sizes.values())}m"
+    own = _GVISOR_PROCESSES if runtime == "runsc" else _OWN_PROCESSES
+    return {
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges"],
+        "read_only": True,
+        "network_mode": "none",
+        "ipc_mode": "private",
+        "log_config": {"Type": "none"},
+        "auto_remove": True,
+        "pids_limit": limits.processes + own,
+        "mem_limit": memory,
+        "memswap_limit": memory,
+        "cpu_period": 100_000,
+        "cpu_quota": 100_000 * _PROCESSORS,
+        "shm_size": "64m",
+    }
+
+
+def _sizes(spec: SandboxSpec, mounted: Sequence[Path]) -> dict[str, tuple[int, str]]:
+    """The folders in memory: megabytes, and whose they are."""
+    mine, other = "uid=1000,gid=1000,mode=755", "uid=1001,gid=1000,mode=755"
+    room = spec.limits.disk_mb + 2
+    found = {"/tmp": (spec.limits.disk_mb, "mode=1777"), str(WORKSPACE): (_megabytes(spec.workspace) + room, mine)}
+    for folder in spec.readable:
+        if folder not in mounted:
+            found[str(folder)] = (_megabytes(folder) * 5 // 4 + 8, other)
+    for folder in spec.writable:
+        found[str(folder)] = (_megabytes(folder) + room, mine)
+    return found
+
+
+def _megabytes(folder: Path) -> int:
+    return disk_usage([folder]) * 9 // 8 // (1024 * 1024) + 1
+
+
+def _world_readable(folder: Path) -> bool:
+    """Whether everything in a folder can be read by a user who is nobody here."""
+    if folder.is_symlink() or not folder.is_dir() or folder.stat().st_mode & 0o5 != 0o5:
+        return False
+    for _, info in walk(str(folder)):
+        wanted = 0o5 if stat.S_ISDIR(info.st_mode) else 0 if stat.S_ISLNK(info.st_mode) else 0o4
+        if info.st_mode & wanted != wanted:
+            return False
+    return True
+
+
+def _labels(spec: SandboxSpec) -> dict[str, str]:
+    """Whose the container is: the caller's labels, together and each by itself, and the process that opened it."""
+    return {
+        **{PREFIX + name: value for name, value in spec.labels.items()},
+        docker_sweep.LABELS: json.dumps(dict(spec.labels)),
+        PREFIX + "task": spec.task_id,
+        PREFIX + "process": f"{os.getpid()}-{process_start(os.getpid())}",
+        PREFIX + "host": socket.gethostname(),
+        PREFIX + "opened": str(int(time.time())),
+    }

@@ -1,0 +1,105 @@
+"""Removing the containers that killed processes left behind, by several workers at once without tripping over each other."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from shared import metrics
+from shared.errors import PersevereError, SandboxError, SandboxGoneError
+from shared.sandbox import copying
+from shared.sandbox.connection import Exchange
+from shared.sandbox.docker_engine import Engine
+from shared.sandbox.inside.archive import Bounds
+from shared.sandbox.machine import Machine
+from shared.sandbox.port import Keeper
+from shared.sandbox.remote import WORKSPACE, connect
+
+LABELS = "persevere.labels"
+_CLAIM_S = 900
+_MOST_BYTES = 64 * 1024**3
+
+
+class DockerLeftover:
+    """See `Leftover`. Its processes are frozen until it is fetched, and ended before anything is read."""
+
+    def __init__(self, labels: Mapping[str, str], machine: Machine, python: str) -> None:
+        self.labels, self._machine, self._python = labels, machine, python
+
+    async def fetch(self, folder: Path) -> None:
+        await self._machine.resume()
+        connection = await connect(self._machine, self._python, _refuse)
+        try:
+            for entry in folder.iterdir():
+                if entry.is_dir() and not entry.is_symlink():
+                    shutil.rmtree(entry)
+                else:
+                    entry.unlink()
+            copy = copying.Copy(folder, str(WORKSPACE))
+            await copying.fetch(self._machine, connection, copy, Bounds(_MOST_BYTES, copying.MOST_ENTRIES))
+        finally:
+            await connection.aclose()
+
+
+async def sweep(engine: Engine, keeper: Keeper, machine_of: Callable[[str], Machine], python: str) -> int:
+    """Rescue and remove what `keeper` disowns; how many. One that cannot be rescued stays for the next sweep."""
+    removed = 0
+    for found in await engine.call(lambda api: api.containers(all=True, filters={"label": LABELS})):
+        labels = _read(found.get("Labels") or {})
+        if labels is None or await keeper.owns(labels) or not await _claim(engine, found):
+            continue
+        machine = machine_of(found["Id"])
+        try:
+            await machine.pause()
+            await keeper.rescue(DockerLeftover(labels, machine, python))
+        except SandboxGoneError:
+            continue
+        except PersevereError:
+            await _give_up(engine, found)
+            continue
+        with contextlib.suppress(SandboxError):
+            await machine.remove()
+            metrics.sandbox_leaked()
+            removed += 1
+    return removed
+
+
+def _read(labels: Mapping[str, str]) -> dict[str, str] | None:
+    """The labels as its opener gave them; None for one of nobody (a trial), which ends by itself."""
+    try:
+        found = json.loads(labels.get(LABELS, ""))
+    except ValueError:
+        return None
+    return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) and found else None
+
+
+def _claim_name(container: str, slot: int) -> str:
+    return f"persevere-leftover-{container[:12]}-{slot}"
+
+
+async def _claim(engine: Engine, found: Mapping[str, Any]) -> bool:
+    """Be the one who removes it: a container takes a name once. A claim of someone who died meanwhile ends after a quarter of an hour."""
+    container, slot = str(found["Id"]), int(time.time()) // _CLAIM_S
+    names = [str(name).lstrip("/") for name in found.get("Names") or ()]
+    if any(name in names for name in (_claim_name(container, slot), _claim_name(container, slot - 1))):
+        return False
+    try:
+        await engine.call(lambda api: api.rename(container, _claim_name(container, slot)))
+    except SandboxError:
+        return False
+    return True
+
+
+async def _give_up(engine: Engine, found: Mapping[str, Any]) -> None:
+    name = str((found.get("Names") or ["/persevere-left"])[0]).lstrip("/")
+    with contextlib.suppress(SandboxError):
+        await engine.call(lambda api: api.rename(found["Id"], name))
+
+
+async def _refuse(exchange: Exchange) -> None:
+    await exchange.stop()
