@@ -5,10 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from shared.errors import SandboxError
 from shared.sandbox.port import SandboxProvider
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
 
 _UNSAFE = "or, only for code you trust, set PERSEVERE_SANDBOX=process, which is unsafe: it isolates nothing"
 
@@ -20,6 +23,16 @@ class SandboxSettings(Protocol):
     def data_dir(self) -> Path: ...
     @property
     def sandbox(self) -> str: ...
+    @property
+    def sandbox_template(self) -> str: ...
+    @property
+    def sandbox_ttl_s(self) -> int: ...
+    @property
+    def e2b_api_key(self) -> SecretStr | None: ...
+    @property
+    def e2b_api_url(self) -> str | None: ...
+    @property
+    def e2b_sandbox_url(self) -> str | None: ...
 
 
 def _bubblewrap(settings: SandboxSettings) -> SandboxProvider:
@@ -40,7 +53,20 @@ def _process(settings: SandboxSettings) -> SandboxProvider:
     return ProcessProvider(settings.data_dir)
 
 
-PROVIDERS: dict[str, Callable[[SandboxSettings], SandboxProvider]] = {"bubblewrap": _bubblewrap, "landlock": _landlock, "process": _process}
+def _e2b(settings: SandboxSettings) -> SandboxProvider:
+    from shared.sandbox.e2b import E2BProvider
+    from shared.sandbox.e2b_machine import E2BAccount
+
+    urls = settings.e2b_api_url, settings.e2b_sandbox_url
+    return E2BProvider(E2BAccount(settings.e2b_api_key, settings.sandbox_template, settings.sandbox_ttl_s, *urls))
+
+
+PROVIDERS: dict[str, Callable[[SandboxSettings], SandboxProvider]] = {
+    "bubblewrap": _bubblewrap,
+    "landlock": _landlock,
+    "process": _process,
+    "e2b": _e2b,
+}
 """In the order in which `auto` tries them."""
 NEEDS_LINUX = ("bubblewrap", "landlock")
 NEVER_AUTOMATIC = ("process", "e2b")

@@ -1,6 +1,7 @@
 """One sandbox of the E2B stand-in as a real environment: its own processes, network and root folder, made by bubblewrap.
 
-`user` is uid 1000, `root` may do what the kernel lets it. Started by somebody who is not root, both are the same person.
+Its users are those of `compose/sandbox/install.sh` and the `user` that E2B adds; `root` may do what the kernel lets it. Started by
+somebody who is not root, all are the same person. The tools of `/opt/persevere/tools` are those of our own environment.
 """
 
 from __future__ import annotations
@@ -20,15 +21,23 @@ from pathlib import Path
 from shared.sandbox.environment import SYSTEM_FILES, SYSTEM_FOLDERS, interpreter_folders
 
 UID = 1000
-USERS = {"user": (UID, UID, "/home/user"), "root": (0, 0, "/root")}
+USERS = {
+    "persevere": (UID, UID, "/tmp/home"),
+    "keeper": (1001, UID, "/tmp"),
+    "user": (1002, 1002, "/home/user"),
+    "root": (0, 0, "/root"),
+}
 _ENTER = Path(__file__).with_name("e2b_enter.py")
-_PASSWD = f"root:x:0:0:root:/root:/bin/bash\nuser:x:{UID}:{UID}:user:/home/user:/bin/bash\n"
-_GROUP = f"root:x:0:\nuser:x:{UID}:\n"
+_PASSWD = "".join(f"{name}:x:{uid}:{gid}:{name}:{home}:/bin/bash\n" for name, (uid, gid, home) in USERS.items())
+_GROUP = f"root:x:0:\npersevere:x:{UID}:\nuser:x:1002:\n"
+_TOOLS = "/opt/persevere/tools"
 PYTHON = str(getattr(sys, "_base_executable", None) or sys.executable)
 
 
 def missing() -> str:
     """What would have to be installed for the stand-in to work here; empty if nothing."""
+    if not Path("/usr/bin/python3").exists():
+        return "install Python: apt-get install python3"
     return "" if shutil.which("bwrap") else "install bubblewrap: apt-get install bubblewrap"
 
 
@@ -75,11 +84,13 @@ class Machine:
         self.frozen = False
 
     def boot(self) -> None:
-        for name in ("home", "tmp", "workspace"):
+        for name, user in (("home", "user"), ("tmp", "root"), ("workspace", "persevere")):
             path = self._folder / name
             path.mkdir(parents=True)
+            if name == "tmp":
+                path.chmod(0o1777)
             if os.geteuid() == 0:
-                os.chown(path, UID, UID)
+                os.chown(path, *USERS[user][:2])
         (self._folder / "passwd").write_text(_PASSWD)
         (self._folder / "group").write_text(_GROUP)
         reading, writing = os.pipe()
@@ -127,7 +138,8 @@ class Machine:
         argv += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--dir", "/var/tmp"]
         for name, inside in (("home", "/home/user"), ("tmp", "/tmp"), ("workspace", "/workspace")):
             argv += ["--bind", str(self._folder / name), inside]
-        for path in (*self._readable, *interpreter_folders()):
+        argv += ["--perms", "0755", "--dir", "/opt", "--perms", "0755", "--dir", "/opt/persevere", "--symlink", sys.prefix, _TOOLS]
+        for path in (*self._readable, Path(sys.prefix), *interpreter_folders()):
             for parent in reversed(path.parents[:-1]):
                 argv += ["--perms", "0755", "--dir", str(parent)]
             argv += ["--ro-bind", str(path), str(path)]

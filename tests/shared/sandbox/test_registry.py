@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from shared.errors import SandboxError
 from shared.sandbox import registry
@@ -15,6 +16,11 @@ from shared.sandbox.registry import choose_sandbox
 class Chosen:
     data_dir: Path
     sandbox: str
+    sandbox_template: str = "persevere"
+    sandbox_ttl_s: int = 3600
+    e2b_api_key: SecretStr | None = None
+    e2b_api_url: str | None = None
+    e2b_sandbox_url: str | None = None
 
 
 async def test_an_unknown_name_lists_the_valid_ones(tmp_path: Path) -> None:
@@ -25,6 +31,13 @@ async def test_an_unknown_name_lists_the_valid_ones(tmp_path: Path) -> None:
 
 async def test_process_only_when_asked_for(tmp_path: Path) -> None:
     assert not (await choose_sandbox(Chosen(tmp_path, "process"))).isolated
+
+
+async def test_e2b_without_a_key_says_where_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(SandboxError) as caught:
+        await choose_sandbox(Chosen(tmp_path, "e2b"))
+    assert "E2B_API_KEY is not set" in caught.value.message
+    assert "https://e2b.dev/dashboard?tab=keys" in caught.value.next_step
 
 
 async def test_nothing_works_says_how_to_get_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
