@@ -23,6 +23,7 @@ from agent_orchestrator.model_keys.routes import router as model_keys_router
 from agent_orchestrator.models.routes import router as models_router
 from agent_orchestrator.projects.routes import router as projects_router
 from agent_orchestrator.pulls.routes import router as pulls_router
+from agent_orchestrator.quota.routes import router as quota_router
 from agent_orchestrator.tasks.output_routes import router as outputs_router
 from agent_orchestrator.tasks.routes import router as tasks_router
 from agent_orchestrator.tasks.stream_routes import router as streams_router
@@ -43,6 +44,7 @@ ROUTERS = (
     identity_router,
     models_router,
     model_keys_router,
+    quota_router,
     health_router,
 )
 
