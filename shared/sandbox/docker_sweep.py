@@ -4,46 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from shared import metrics
 from shared.errors import PersevereError, SandboxError, SandboxGoneError
-from shared.sandbox import copying
-from shared.sandbox.connection import Exchange
 from shared.sandbox.docker_engine import Engine
-from shared.sandbox.inside.archive import Bounds
+from shared.sandbox.leftover import RemoteLeftover
 from shared.sandbox.machine import Machine
 from shared.sandbox.port import Keeper
-from shared.sandbox.remote import WORKSPACE, connect
 
 LABELS = "persevere.labels"
 _CLAIM_S = 900
-_MOST_BYTES = 64 * 1024**3
-
-
-class DockerLeftover:
-    """See `Leftover`. Its processes are frozen until it is fetched, and ended before anything is read."""
-
-    def __init__(self, labels: Mapping[str, str], machine: Machine, python: str) -> None:
-        self.labels, self._machine, self._python = labels, machine, python
-
-    async def fetch(self, folder: Path) -> None:
-        await self._machine.resume()
-        connection = await connect(self._machine, self._python, _refuse)
-        try:
-            for entry in folder.iterdir():
-                if entry.is_dir() and not entry.is_symlink():
-                    shutil.rmtree(entry)
-                else:
-                    entry.unlink()
-            copy = copying.Copy(folder, str(WORKSPACE))
-            await copying.fetch(self._machine, connection, copy, Bounds(_MOST_BYTES, copying.MOST_ENTRIES))
-        finally:
-            await connection.aclose()
 
 
 async def sweep(engine: Engine, keeper: Keeper, machine_of: Callable[[str], Machine], python: str) -> int:
@@ -56,7 +29,7 @@ async def sweep(engine: Engine, keeper: Keeper, machine_of: Callable[[str], Mach
         machine = machine_of(found["Id"])
         try:
             await machine.pause()
-            await keeper.rescue(DockerLeftover(labels, machine, python))
+            await keeper.rescue(RemoteLeftover(labels, machine, python))
         except SandboxGoneError:
             continue
         except PersevereError:
@@ -99,7 +72,3 @@ async def _give_up(engine: Engine, found: Mapping[str, Any]) -> None:
     name = str((found.get("Names") or ["/persevere-left"])[0]).lstrip("/")
     with contextlib.suppress(SandboxError):
         await engine.call(lambda api: api.rename(found["Id"], name))
-
-
-async def _refuse(exchange: Exchange) -> None:
-    await exchange.stop()

@@ -6,25 +6,20 @@ import asyncio
 import contextlib
 import json
 import logging
-import os
 import shlex
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from shared import metrics
 from shared.errors import PersevereError, SandboxError, SandboxGoneError
-from shared.sandbox.connection import Exchange
-from shared.sandbox.copying import MOST_ENTRIES, Copy, fetch
-from shared.sandbox.e2b_creation import LABEL, OURS, create, listed
+from shared.sandbox.e2b_creation import LABEL, OURS, create, listed, reconnect
 from shared.sandbox.e2b_errors import no_template, translate
 from shared.sandbox.e2b_machine import USER, E2BAccount, E2BMachine
 from shared.sandbox.execution import finish
-from shared.sandbox.inside.archive import Bounds
+from shared.sandbox.leftover import RemoteLeftover
 from shared.sandbox.local import check_spec
 from shared.sandbox.port import Keeper, Probe, Sandbox, SandboxSpec, System
-from shared.sandbox.remote import WORKSPACE, connect, open_remote
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from shared.sandbox.remote import WORKSPACE, open_remote
 
 _PYTHON, _TOOLS = "/usr/bin/python3", "/opt/persevere/tools/bin/python"
 _DESCRIBE = """
@@ -33,8 +28,6 @@ release = hashlib.sha256(open("/etc/os-release", "rb").read()).hexdigest()[:16]
 print(json.dumps({"identity": f"{sys.version} {platform.machine()} {release}", "version": sys.version_info[:2]}))
 """
 _PROBE_S = 10.0
-_MOST = 4 * 1024**3
-"""Bytes that a rescue brings at most."""
 _RESCUES = 3
 """So often a rescue may fail before what it would save is given up."""
 _logger = logging.getLogger(__name__)
@@ -95,34 +88,39 @@ class E2BProvider:
         return removed
 
     async def _remove(self, identifier: str, labels: Mapping[str, str], keeper: Keeper) -> bool:
-        """Rescue and remove one; False if it has to wait for the next sweep, or somebody else was faster."""
-        from e2b import AsyncSandbox
-
+        """Rescue and remove one; False if it has to wait for the next sweep, or another worker is at it or was faster."""
         try:
-            sandbox = await AsyncSandbox.connect(identifier, timeout=self._account.ttl_s, **self._account.options())
-        except Exception as error:
-            _logger.info("a sandbox left at E2B: %s", translate(error).message)
+            machine = E2BMachine(self._account, await reconnect(self._account, identifier))
+        except SandboxError as error:
+            _logger.info("a sandbox left at E2B: %s", error.message)
             return False
-        machine = E2BMachine(self._account, sandbox)
         try:
-            try:
-                await keeper.rescue(_Left(labels, machine))
-            except SandboxGoneError:
+            if not await machine.claim():
                 return False
-            except Exception as error:
-                self._failed[identifier] = self._failed.get(identifier, 0) + 1
-                _logger.warning(
-                    "rescuing a sandbox left at E2B: %s", error.message if isinstance(error, PersevereError) else type(error).__name__
-                )
-                if self._failed[identifier] < _RESCUES:
-                    await machine.pause()
-                    return False
+            if not await self._rescue(identifier, RemoteLeftover(labels, machine, _PYTHON), keeper):
+                await machine.release()
+                return False
             await machine.remove()
         except SandboxError as error:
             _logger.info("a sandbox left at E2B: %s", error.message)
             return False
         finally:
             machine.forget()
+        metrics.sandbox_leaked()
+        return True
+
+    async def _rescue(self, identifier: str, leftover: RemoteLeftover, keeper: Keeper) -> bool:
+        """Whether nothing more is to be saved. `SandboxGoneError`."""
+        try:
+            await keeper.rescue(leftover)
+        except SandboxGoneError:
+            raise
+        except Exception as error:
+            self._failed[identifier] = self._failed.get(identifier, 0) + 1
+            _logger.warning(
+                "rescuing what is left at E2B: %s", error.message if isinstance(error, PersevereError) else type(error).__name__
+            )
+            return self._failed[identifier] >= _RESCUES
         return True
 
     async def _describe(self, machine: E2BMachine) -> System:
@@ -133,35 +131,6 @@ class E2BProvider:
             return System(str(found["identity"]), _PYTHON, (int(found["version"][0]), int(found["version"][1])), _TOOLS)
         except (ValueError, KeyError, IndexError, TypeError) as error:
             raise no_template(self._account.template) from error
-
-
-class _Left:
-    """See `Leftover`."""
-
-    def __init__(self, labels: Mapping[str, str], machine: E2BMachine) -> None:
-        self.labels = labels
-        self._machine = machine
-
-    async def fetch(self, folder: Path) -> None:
-        connection = await connect(self._machine, _PYTHON, _refuse)
-        try:
-            here = await asyncio.to_thread(_entries, folder)
-            copy = Copy(folder, str(WORKSPACE), dict.fromkeys(here, ""))
-            await fetch(self._machine, connection, copy, Bounds(_MOST, MOST_ENTRIES))
-        finally:
-            await connection.aclose()
-
-
-def _entries(folder: Path) -> list[str]:
-    """Every path below, relative to it."""
-    found = []
-    for parent, folders, files in os.walk(folder):
-        found += [os.path.relpath(os.path.join(parent, name), folder) for name in (*folders, *files)]
-    return found
-
-
-async def _refuse(exchange: Exchange) -> None:
-    await exchange.stop()
 
 
 async def _discard(machine: E2BMachine) -> None:

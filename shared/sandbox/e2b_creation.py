@@ -81,10 +81,11 @@ async def _make(account: E2BAccount, labels: Mapping[str, str], key: str) -> Asy
         delay = min(delay * 2, 5.0)
         with contextlib.suppress(SandboxError):
             if made := await listed(account, {_KEY: key}):
-                return await _connect(account, made[0].sandbox_id)
+                return await reconnect(account, made[0].sandbox_id)
 
 
-async def _connect(account: E2BAccount, identifier: str) -> AsyncSandbox:
+async def reconnect(account: E2BAccount, identifier: str) -> AsyncSandbox:
+    """One that is there already; a paused one goes on. `SandboxError`."""
     from e2b import AsyncSandbox
 
     try:

@@ -24,6 +24,7 @@ T = TypeVar("T")
 USER, OWNER = "persevere", "keeper"
 """Whom commands run as, and whose the folders are that they may only read; `compose/sandbox/install.sh` makes both."""
 _ROOT = "root"
+_CLAIM = "/run/persevere-claim"
 _API = "https://api.e2b.app"
 _DOMAIN = "e2b.app"
 _LOOK_S = 8.0
@@ -88,6 +89,16 @@ class E2BMachine:
             return await self.persist(run)
         except CommandExitException as error:
             raise SandboxError(f"The sandbox at E2B could not be prepared: {error.stderr[-200:].strip()}") from error
+
+    async def claim(self) -> bool:
+        """Be the one who removes a left machine, unless somebody else has been at it for less than a quarter of an hour."""
+        script = f"find {_CLAIM} -maxdepth 0 -mmin +15 -exec rmdir {{}} + 2>/dev/null; mkdir {_CLAIM} 2>/dev/null && echo ours"
+        return (await self.ask(f"{script}; true", _ROOT)).strip() == "ours"
+
+    async def release(self) -> None:
+        """Let the next sweep try, and wait for it asleep."""
+        await self.ask(f"rmdir {_CLAIM}", _ROOT)
+        await self.pause()
 
     async def start(self, argv: Sequence[str], environment: dict[str, str], *, owner: bool = False) -> E2BChannel:
         channel = E2BChannel(self, OWNER if owner else USER, argv, environment)

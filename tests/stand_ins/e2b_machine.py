@@ -130,7 +130,7 @@ class Machine:
                 argv += ["--symlink", os.readlink(folder), folder]
             elif os.path.isdir(folder):
                 argv += ["--ro-bind", folder, folder]
-        for folder in ("/etc", "/etc/ssl", "/etc/ld.so.conf.d", "/etc/pki", "/home", "/var"):
+        for folder in ("/etc", "/etc/ssl", "/etc/ld.so.conf.d", "/etc/pki", "/home", "/run", "/var"):
             argv += ["--perms", "0755", "--dir", folder]
         for file in (*SYSTEM_FILES, "/etc/profile", "/etc/bash.bashrc"):
             argv += ["--ro-bind-try", file, file]
