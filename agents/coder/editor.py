@@ -48,8 +48,8 @@ class Editor:
         """Replace the exact text `old` by `new` in a file. `old` must be there once (or give `every`): include lines around it."""
         async with self._changes.lock:
             name = self._scope.writable(path)
-            text = await self._reader.text(name)
-            old, new = _as_in(text, old), _as_in(text, new)
+            text = await self._text(name)
+            old, new = _with_ends_of(text, old, new)
             if not old:
                 raise InvalidRequestError("`old` is empty.", "Use create_file to make a file.")
             if old == new:
@@ -91,7 +91,8 @@ class Editor:
         """Apply a unified diff (`--- a/path`, `+++ b/path`, `@@` hunks) to one or more files: all of it or nothing."""
         async with self._changes.lock:
             changes: dict[str, tuple[str, str | None]] = {}
-            for file in patches.parse(patch):
+            files = patches.parse(patch)
+            for file in files:
                 if file.old is not None and file.new is not None and file.old != file.new:
                     raise InvalidRequestError("A patch may not rename a file.", "Make the new file and remove the old one.")
                 name = self._scope.writable(file.new or file.old or "")
@@ -107,7 +108,8 @@ class Editor:
                     self._check(name, before, after)
             for name, (before, after) in changes.items():
                 await (self._remove(name) if after is None else self._write(name, before, after))
-            return f"Applied: {', '.join(changes)}."
+            lacking = [f" {file.new} is not executable yet." for file in files if file.executable]
+            return f"Applied: {', '.join(changes)}.{''.join(lacking)}"
 
     async def widen_plan(self, files: list[str], reason: str) -> str:
         """Ask for files that the plan does not name, or for a dependency. A person decides, so this ends your work for now."""
@@ -132,21 +134,28 @@ class Editor:
             StructuredTool.from_function(coroutine=self.widen_plan, return_direct=True),
         ]
 
+    async def _text(self, name: str) -> str:
+        """For writing: bytes that are no UTF-8 are kept as surrogate escapes, where a reader sees a replacement."""
+        text = await self._reader.text(name)
+        return (await self._workspace.read(name)).decode("utf-8", "surrogateescape") if "\ufffd" in text else text
+
     async def _text_or_none(self, name: str) -> str | None:
         try:
-            return await self._reader.text(name)
+            return await self._text(name)
         except NotFoundError:
             return None
 
     def _check(self, name: str, before: str, after: str) -> None:
         if len(after) > FILE_CHARACTERS:
             raise InvalidRequestError(f"{name} would have {len(after)} characters: too big.")
+        _encoded(name, after)
         self._scope.check_dependencies(name, before, after)
 
     async def _write(self, name: str, before: str, after: str) -> None:
         self._check(name, before, after)
-        await self._workspace.write(name, after.encode())
-        self._changes.wrote(name, after.encode())
+        data = _encoded(name, after)
+        await self._workspace.write(name, data)
+        self._changes.wrote(name, data)
         self._reader.made.add(name)
 
     async def _remove(self, name: str) -> None:
@@ -160,9 +169,23 @@ class Editor:
         self._reader.made.discard(name)
 
 
-def _as_in(text: str, part: str) -> str:
-    """With the file's own line ends: a model writes `\\n`."""
-    return part.replace("\r\n", "\n").replace("\n", "\r\n") if "\r\n" in text else part
+def _with_ends_of(text: str, *parts: str) -> tuple[str, ...]:
+    """With the file's own line ends, those of the place where it has both kinds: a model writes `\\n`."""
+    if "\r\n" not in text:
+        return parts
+    at = text.find(parts[0])
+    end = text.find("\n", at) if at >= 0 else 0
+    if end > 0 and text[end - 1] != "\r":
+        return parts
+    return tuple(part.replace("\r\n", "\n").replace("\n", "\r\n") for part in parts)
+
+
+def _encoded(name: str, text: str) -> bytes:
+    """InvalidRequestError for half a surrogate pair, which JSON can carry and no file can."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise InvalidRequestError(f"The text for {name} has a character that cannot be written.", "Write it without escapes.") from None
 
 
 def _lines_of(text: str, part: str) -> list[int]:

@@ -58,6 +58,41 @@ async def test_line_ends_of_the_file_are_kept(scene: Scene) -> None:
         assert await workspace.read("crlf.txt") == b"one\r\n2\r\n"
 
 
+async def test_a_file_with_both_line_ends_keeps_those_of_the_place(scene: Scene) -> None:
+    async with opened(scene) as (editor, _, workspace):
+        await workspace.write("crlf.txt", b"one\r\ntwo\nthree\nfour")
+        await editor.edit_file("crlf.txt", "two\nthree", "2\n3")
+        await editor.edit_file("crlf.txt", "one", "1\n1a")
+        await editor.edit_file("crlf.txt", "four", "4\n5")
+        assert await workspace.read("crlf.txt") == b"1\r\n1a\r\n2\n3\n4\r\n5"
+
+
+async def test_bytes_that_are_no_utf_8_survive_an_edit_beside_them(scene: Scene) -> None:
+    async with opened(scene) as (editor, _, workspace):
+        await workspace.write("app.py", b"# -*- coding: latin-1 -*-\nname = '\xfc'\nx = 1\n")
+        await editor.edit_file("app.py", "x = 1", "x = 2")
+        await editor.apply_patch("--- a/app.py\n+++ b/app.py\n@@ -3 +3,2 @@\n x = 2\n+y = 3\n")
+        assert await workspace.read("app.py") == b"# -*- coding: latin-1 -*-\nname = '\xfc'\nx = 2\ny = 3\n"
+
+
+async def test_a_patch_makes_and_removes_empty_files_and_says_what_it_did_not_do(scene: Scene) -> None:
+    head = "diff --git a/new/made.py b/new/made.py\n"
+    async with opened(scene) as (editor, _, workspace):
+        made = await editor.apply_patch(f"{head}new file mode 100755\nindex 0000000..e69de29\n")
+        assert made == "Applied: new/made.py. new/made.py is not executable yet."
+        assert await workspace.read("new/made.py") == b""
+        await editor.apply_patch(f"{head}deleted file mode 100644\nindex e69de29..0000000\n")
+        assert not await workspace.exists("new/made.py")
+
+
+async def test_half_a_character_is_refused(scene: Scene) -> None:
+    async with opened(scene) as (editor, _, workspace):
+        for attempt in (editor.create_file("new/made.py", "\ud800"), editor.edit_file("app.py", "def load", "\ud800")):
+            with pytest.raises(InvalidRequestError, match="cannot be written"):
+                await attempt
+        assert (await workspace.diff()).is_empty
+
+
 @pytest.mark.parametrize(
     ("old", "said"),
     [
