@@ -19,6 +19,7 @@ import pytest
 from shared.store.database import Database, open_database
 from shared.store.embedded import open_embedded_postgres
 from shared.store.migrate import upgrade
+from tests.docker_engine import NoEngineError, RunningEngine, open_engine
 
 _TEMPLATE = "persevere"
 _FAST = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\nautovacuum = off\n"
@@ -105,6 +106,25 @@ async def database(postgres_url: str) -> AsyncIterator[Database]:
     """An open, migrated, empty database."""
     async with open_database(postgres_url) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def _docker_engine() -> Iterator[RunningEngine | str]:
+    """The engine, or why there is none: a session's fixture that skips would skip only the first test."""
+    try:
+        with open_engine() as engine:
+            yield engine
+    except NoEngineError as error:
+        yield str(error)
+
+
+@pytest.fixture
+def docker_engine(_docker_engine: RunningEngine | str, monkeypatch: pytest.MonkeyPatch) -> RunningEngine:
+    """A Docker engine of our own with the sandbox image, named by DOCKER_HOST."""
+    if isinstance(_docker_engine, str):
+        pytest.skip(_docker_engine)
+    monkeypatch.setenv("DOCKER_HOST", _docker_engine.host)
+    return _docker_engine
 
 
 def _with_database(url: str, name: str) -> str:

@@ -31,6 +31,7 @@ from shared.sandbox.port import Command, Keeper, Probe, Sandbox, SandboxSpec, Sy
 from shared.sandbox.remote import WORKSPACE, RemoteSandbox, open_remote
 
 PREFIX = "persevere."
+GVISOR = "runsc"
 COMMANDS, KEEPER, MAIN = "1000:1000", "1001:1000", "65534:65534"
 _PYTHON, _TOOLS = "/usr/bin/python3", "/opt/persevere/tools/bin/python"
 _BUILD = "docker build -t {image} -f compose/sandbox/Dockerfile ."
@@ -62,7 +63,7 @@ class Found:
 
     system: System
     runtime: str
-    warnings: tuple[str, ...]
+    remarks: tuple[str, ...]
     shares_files: bool
 
 
@@ -115,10 +116,12 @@ class DockerProvider:
     name = "docker"
     isolated = True
 
-    def __init__(self, image: str = "persevere-sandbox", runtime: str | None = None, ttl_s: int = 4 * 3600) -> None:
-        self.image, self._runtime, self._ttl_s = image, runtime, ttl_s
+    def __init__(
+        self, image: str = "persevere-sandbox", runtime: str | None = None, ttl_s: int = 4 * 3600, found: Found | None = None
+    ) -> None:
+        """`found`: what another provider of the same engine has seen already."""
+        self.image, self._runtime, self._ttl_s, self.found = image, runtime, ttl_s, found
         self.engine = Engine()
-        self._found: Found | None = None
         self._looking = asyncio.Lock()
 
     async def probe(self) -> Probe:
@@ -129,10 +132,7 @@ class DockerProvider:
             return Probe(False, f"docker: {error.message[0].lower()}{error.message[1:].rstrip('.')}", error.next_step or START)
         except SandboxError as error:
             return Probe(False, f"docker: {error.message.rstrip('.')}", error.next_step)
-        told = f"docker runs containers under {found.runtime}"
-        if found.warnings:
-            told += f"; this engine does not enforce every limit ({'; '.join(found.warnings)}): there only Persevere's own watch keeps them"
-        return Probe(True, told)
+        return Probe(True, "; ".join([f"docker runs containers under {found.runtime}", *found.remarks]))
 
     async def system(self) -> System:
         return (await self._look()).system
@@ -158,9 +158,9 @@ class DockerProvider:
         """A trial, once for each image that has the name."""
         image = await self._image()
         async with self._looking:
-            if self._found is None or not self._found.system.identity.startswith(image):
-                self._found = await self._try(image)
-            return self._found
+            if self.found is None or not self.found.system.identity.startswith(image):
+                self.found = await self._try(image)
+            return self.found
 
     async def _image(self) -> str:
         try:
@@ -194,9 +194,9 @@ class DockerProvider:
                 await sandbox.aclose()
             shares = await self._sees(spec, runtime, shared, word)
         identity = f"{image} python {version[0]}.{version[1]}.{version[2]}"
-        if info.get("SecurityOptions") and any("rootless" in option for option in info["SecurityOptions"]):
-            warnings = (*warnings, "it is rootless") if warnings else ()
-        return Found(replace(system, identity=identity, python_version=(version[0], version[1])), runtime, tuple(warnings), shares)
+        return Found(
+            replace(system, identity=identity, python_version=(version[0], version[1])), runtime, _remarks(warnings, rootless), shares
+        )
 
     async def _ask(self, sandbox: RemoteSandbox) -> list[int]:
         result = await sandbox.run(Command(argv=[_TOOLS, "-I", "-c", _ISOLATED], timeout_s=30))
@@ -263,11 +263,19 @@ class DockerProvider:
             raise
 
 
+def _remarks(warnings: Sequence[str], rootless: bool) -> tuple[str, ...]:
+    """What a person must be told of an engine that took the order and does not carry it out."""
+    if not warnings:
+        return ()
+    where = "this rootless engine" if rootless else "this engine"
+    return (f"{where} does not enforce every limit ({'; '.join(warnings)}), so only the watch inside keeps them",)
+
+
 def _bounds(spec: SandboxSpec, sizes: dict[str, tuple[int, str]], runtime: str) -> dict[str, Any]:
     """What the container may not do. Its memory has room for its folders, which are memory too; a command's own is watched inside."""
     limits = spec.limits
     memory = f"{limits.memory_mb + _OVERHEAD_MB + sum(size for size, _ in sizes.values())}m"
-    own = _GVISOR_PROCESSES if runtime == "runsc" else _OWN_PROCESSES
+    own = _GVISOR_PROCESSES if runtime == GVISOR else _OWN_PROCESSES
     return {
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges"],

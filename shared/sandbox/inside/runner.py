@@ -29,8 +29,8 @@ _PATIENCE_S = 3.0
 
 
 class Runner:
-    def __init__(self, text: bool) -> None:
-        self._text = text
+    def __init__(self, text: bool, orphans: processes.Orphans) -> None:
+        self._text, self._orphans = text, orphans
         self._decoder = Decoder(text)
         self._out = bytearray()
         self._parts: dict[int, bytes] = {}
@@ -138,6 +138,8 @@ class Runner:
         elif kind == "listen":
             self._tunnel.listen(number, spec["port"])
         else:
+            if kind == "run" and self._orphans.needed:
+                spec["environment"][processes.Orphans.VARIABLE] = str(number)
             operation = Operation(number, spec)
             self._operations[number] = operation
             if not operation.command or not spec["stdin"]:
@@ -191,6 +193,9 @@ class Runner:
                 if operation.pid == pid:
                     operation.exit_status = status
                     stray = stray or status != 0
+                    if operation.command:
+                        alone = not any(other.command and other.pid and other.exit_status is None for other in self._operations.values())
+                        self._orphans.end(operation.number, alone)
         if stray:
             self._end_strays()
         for operation in list(self._operations.values()):
@@ -252,11 +257,12 @@ class Runner:
 def main(options: dict[str, Any]) -> None:
     """`options`: text, host (how the host's processes are told from ours), take_over, home (a folder to make)."""
     processes.harden()
-    if options["take_over"] and processes.only_ours(options["host"]):
+    ours_alone = processes.only_ours(options["host"])
+    if options["take_over"] and ours_alone:
         processes.take_over()
     os.makedirs(options["home"], exist_ok=True)
     os.umask(0o022)
-    runner = Runner(options["text"])
+    runner = Runner(options["text"], processes.Orphans(options["take_over"] and ours_alone))
     runner.send(HELLO, 0, json.dumps({"version": list(sys.version_info[:3])}).encode())
     runner.serve()
     os._exit(0)
