@@ -113,7 +113,7 @@ class Replay:
             outcome.ended, outcome.detail = "trouble: no pull request", f"{task.status.value}, {task.outcome}. {said}"
             return
         outcome.verdict = task.test_results.verdict
-        if differs := _different_files(repository, task.branch, commit.id):
+        if differs := different_files(repository, task.branch, commit.id):
             outcome.ended, outcome.detail = "difference: files", ", ".join(differs)[:600]
             return
         began = time.monotonic()
@@ -152,7 +152,7 @@ class Replay:
             return ""
 
 
-def _different_files(repository: Path, branch: str, commit: str) -> list[str]:
+def different_files(repository: Path, branch: str, commit: str) -> list[str]:
     """Any path whose bytes or mode are not the commit's: of the whole tree, not only of what the commit touches."""
     answer = git(repository, "diff-tree", "-r", "-z", "--no-renames", "--name-status", branch, commit).decode("utf-8", "replace")
     fields = answer.split("\0")[:-1]

@@ -110,12 +110,12 @@ def _run(python: str, command: tuple[str, ...], folder: Path, report: Path) -> O
 
 
 def _of_report(code: int, report: Path, output: str) -> OwnVerdict:
-    suites = list(ElementTree.parse(report).iter("testsuite"))
-    tests, failed, skipped = (
-        sum(int(suite.get(name, 0)) for suite in suites for name in names) for names in (("tests",), ("failures", "errors"), ("skipped",))
-    )
-    verdict = "none" if code == 0 and tests == skipped else _VERDICTS.get(code, "error")
-    return OwnVerdict(verdict, tests - failed - skipped, failed, skipped, output)
+    """Its test cases; the totals it names count subtests as well."""
+    cases = list(ElementTree.parse(report).iter("testcase"))
+    failed = sum(case.find("failure") is not None or case.find("error") is not None for case in cases)
+    skipped = sum(case.find("failure") is None and case.find("error") is None and case.find("skipped") is not None for case in cases)
+    verdict = "none" if code == 0 and len(cases) == skipped else _VERDICTS.get(code, "error")
+    return OwnVerdict(verdict, len(cases) - failed - skipped, failed, skipped, output)
 
 
 def _of_unittest(code: int, output: str) -> OwnVerdict:
