@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from shared.errors import SettingsError
 
@@ -26,13 +27,17 @@ class Price(BaseModel):
     cache_read: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     cache_write: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     over_200k: Price | None = None
-    """The price of a call whose input is longer than 200,000 tokens."""
+    """The price of a call whose input is longer than 200,000 tokens; `over_272k` than 272,000."""
+    over_272k: Price | None = None
     source: str | None = None
-    """Where the price was read, and `as_of` when (YYYY-MM-DD)."""
-    as_of: str | None = Field(default=None, pattern=r"^\d{4}-\d{2}-\d{2}$")
+    """Where the price was read: a name of the file's `sources`, once loaded the address behind it."""
+    as_of: date | None = None
+    """When it was read there."""
 
     def cost(self, tokens: Tokens) -> float:
         """US dollars of one call."""
+        if self.over_272k is not None and tokens.input > 272_000:
+            return self.over_272k.cost(tokens)
         if self.over_200k is not None and tokens.input > 200_000:
             return self.over_200k.cost(tokens)
         plain = max(0, tokens.input - tokens.cache_read - tokens.cache_write)
@@ -52,12 +57,37 @@ class Tokens:
     cache_write: int = 0
 
 
+class Source(BaseModel):
+    """Where prices were read, and when."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str
+    read: date
+
+
 class PriceTable(BaseModel):
     """By `provider:name`. A dated or versioned name (`gpt-5-2025-08-07`) has the price of the name it begins with."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     prices: Mapping[str, Price] = Field(default_factory=dict)
+    sources: Mapping[str, Source] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _sources_are_named(self) -> PriceTable:
+        unknown = sorted({price.source for price in self.prices.values() if price.source is not None} - set(self.sources))
+        if unknown:
+            raise ValueError(f"{unknown[0]!r} is none of the sources")
+        return self
+
+    def resolved(self) -> Mapping[str, Price]:
+        """The prices, each with its source's address and date."""
+        found = {}
+        for name, price in self.prices.items():
+            source = self.sources.get(price.source or "")
+            found[name] = price if source is None else price.model_copy(update={"source": source.url, "as_of": source.read})
+        return found
 
     def of(self, name: str) -> Price | None:
         if name in self.prices:
@@ -69,8 +99,8 @@ def load_prices(*paths: Path) -> PriceTable:
     """Later files win. `SettingsError` names the file and what is wrong with it."""
     prices: dict[str, Price] = {}
     for path in paths:
-        prices.update(_read(path).prices)
-    return PriceTable(prices=prices)
+        prices.update(_read(path).resolved())
+    return PriceTable.model_construct(prices=prices, sources={})
 
 
 def _read(path: Path) -> PriceTable:

@@ -130,6 +130,8 @@ def open_client(name: ModelName, settings: ModelSettings, own_key: SecretStr | N
     """The provider's client as langchain makes it, without retries of its own. `ModelError` when it cannot be made."""
     from langchain.chat_models import init_chat_model
 
+    from shared.models.answers import hearing_refusals
+
     provider = PROVIDERS.get(name.provider)
     try:
         client, arguments = (provider.client, _arguments(name, settings, own_key)) if provider is not None else (name.provider, {})
@@ -140,7 +142,7 @@ def open_client(name: ModelName, settings: ModelSettings, own_key: SecretStr | N
             "Check the model's name, its key and its address: `persevere doctor`.",
             code="model_unavailable",
         ) from None
-    return made
+    return hearing_refusals(made) if type(made).__name__ == "ChatOpenAI" else made
 
 
 def _arguments(name: ModelName, settings: ModelSettings, own_key: SecretStr | None) -> dict[str, Any]:
@@ -185,7 +187,7 @@ def choices(settings: ModelSettings, own: OwnKeys | None = None) -> list[Choice]
         name, price = parse_model(text), prices.of(text)
         choice = Choice(text, name.provider, chosen=text == settings.model)
         if price is not None:
-            choice = replace(choice, input_usd=price.input, output_usd=price.output, priced_as_of=price.as_of or "")
+            choice = replace(choice, input_usd=price.input, output_usd=price.output, priced_as_of=str(price.as_of or ""))
         try:
             require(name, settings, own)
             choice = replace(choice, own_key=has_own_key(name, own))

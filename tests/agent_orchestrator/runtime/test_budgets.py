@@ -11,6 +11,7 @@ import pytest
 from agent_orchestrator.tasks.service import TaskService
 from config.settings import Settings, load_settings
 from shared import metrics
+from shared.errors import InvalidRequestError
 from shared.recipes.repository_config import RepositoryConfig
 from shared.types import Gate, RiskLevel, TaskStatus
 from tests.agent_orchestrator.runtime.calling import events_of, submit, working_on_calls
@@ -135,3 +136,46 @@ async def test_a_wrong_key_fails_the_task_in_words_and_is_written_nowhere(settin
     assert done.error.code == "model_key_rejected"
     assert "OPENAI_API_KEY" in done.error.next_step
     assert KEY not in written + done.model_dump_json()
+
+
+async def test_a_retry_with_a_larger_budget_goes_on_and_one_that_is_used_up_already_is_refused(
+    settings: Settings, provider: OpenAIStandIn
+) -> None:
+    provider.say(*[Answer((word,), input_tokens=1000, output_tokens=0) for word in ("one", "two", "three", "four", "five")])
+    async with working_on_calls(settings) as resources:
+        task = await submit(resources, cost_budget_usd=1)
+        first = await waiting(resources, task.id)
+        await decide(resources, first, "approve")
+        second = await waiting(resources, task.id)
+        assert (second.subject["spent"], second.subject["limit"]) == (2.0, 2.0)
+        await decide(resources, second, "reject")
+        await ended(resources, task.id)
+        with pytest.raises(InvalidRequestError) as refused:
+            await TaskService(resources).retry(task.id, "local", cost_budget_usd=2)
+        assert refused.value.code == "budget_too_small"
+        await TaskService(resources).retry(task.id, "local", cost_budget_usd=4, time_budget_s=1000)
+        third = await waiting(resources, task.id)
+        assert (third.subject["spent"], third.subject["limit"]) == (4.0, 4.0), "what was granted before is part of the new budget"
+        await decide(resources, third, "approve")
+        done = await ended(resources, task.id)
+    assert (done.status, done.cost["cost_usd"], done.request["time_budget_s"]) == (TaskStatus.COMPLETED, 5.0, 1000)
+
+
+async def test_a_repository_lowers_tokens_and_steps_too(settings: Settings, provider: OpenAIStandIn) -> None:
+    provider.say(Answer(("one",), input_tokens=1000, output_tokens=0))
+    lower = RepositoryConfig.model_validate({"budget": {"steps": 1, "tokens": 10_000_000_000}})
+    async with working_on_calls(settings, lower) as resources:
+        asked = await waiting(resources, (await submit(resources)).id)
+    assert (asked.subject["kind"], asked.subject["limit"]) == ("steps", 1)
+
+
+async def test_what_was_used_beyond_the_budget_is_granted_on_top(settings: Settings, provider: OpenAIStandIn) -> None:
+    """Else the next call would reach it again."""
+    provider.say(*[Answer((word,), input_tokens=9500, output_tokens=0) for word in ("one", "two", "three")])
+    async with working_on_calls(settings) as resources:
+        task = await submit(resources, cost_budget_usd=1)
+        asked = await waiting(resources, task.id)
+        assert (asked.subject["spent"], asked.subject["more"]) == (9.5, 9.5)
+        await decide(resources, asked, "approve")
+        assert (await waiting(resources, task.id)).subject["limit"] == 10.5
+        provider.script.clear()

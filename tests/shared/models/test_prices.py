@@ -22,6 +22,18 @@ def test_a_long_prompt_may_have_another_price() -> None:
     assert price.cost(Tokens(input=300_000)) == pytest.approx(0.6)
 
 
+def test_the_longest_prompts_may_have_a_price_of_their_own() -> None:
+    price = Price(input=1, output=1, over_272k=Price(input=3, output=3))
+    assert price.cost(Tokens(input=272_000)) == pytest.approx(0.272)
+    assert price.cost(Tokens(input=300_000)) == pytest.approx(0.9)
+
+
+def test_every_price_that_comes_with_persevere_says_where_it_was_read_and_when() -> None:
+    prices = load_prices(PRICES).prices
+    assert [name for name, price in prices.items() if not (price.source or "").startswith("https://") or price.as_of is None] == []
+    assert len(prices) > 30
+
+
 @pytest.mark.parametrize("name", ["openai:gpt-5", "openai:gpt-5-2025-08-07", "openai:gpt-5-20250807", "openai:gpt-5-latest"])
 def test_a_dated_name_has_the_price_of_its_model(name: str) -> None:
     table = PriceTable(prices={"openai:gpt-5": Price(input=1, output=2)})
@@ -47,7 +59,15 @@ def test_a_later_file_wins(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["prices: [", "prices: {x: {input: -1, output: 1}}", "prices: {x: {input: .inf, output: 1}}", "cost: 1", "- 1"]
+    "text",
+    [
+        "prices: {x: {input: 1, output: 1, source: nobody}}",
+        "prices: [",
+        "prices: {x: {input: -1, output: 1}}",
+        "prices: {x: {input: .inf, output: 1}}",
+        "cost: 1",
+        "- 1",
+    ],
 )
 def test_a_wrong_file_is_named(text: str, tmp_path: Path) -> None:
     path = tmp_path / "wrong.yaml"
