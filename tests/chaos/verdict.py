@@ -9,6 +9,7 @@ import subprocess
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from shared.effects import ledger
 from shared.events import store as events_store
@@ -62,8 +63,8 @@ async def _read(ordeal: Ordeal) -> Story:
     }
     return Story(
         ended=(task.status.value, task.outcome),
-        # A call of a model that is made again is paid for again: what was used is told each time.
-        events=tuple((event.type, event.stage.value, _words(event.type, event.data)) for event in events if event.type != "usage"),
+        # What a call of a model used is told with its answer, in one moment: an answer that was lost was not told.
+        events=tuple((event.type, event.stage.value, _words(event.type, event.data)) for event in events),
         approvals=tuple(sorted((approval.gate.value, approval.revision, approval.status.value) for approval in asked)),
         effects=tuple(sorted((effect.kind, effect.state) for effect in effects)),
         tree=_git(ordeal.repository, "rev-parse", f"{branches[0]}^{{tree}}").strip() if branches else "",
@@ -71,7 +72,9 @@ async def _read(ordeal: Ordeal) -> Story:
     )
 
 
-def _words(type_: str, data: dict[str, object]) -> str:
+def _words(type_: str, data: dict[str, Any]) -> str:
+    if type_ == "usage":
+        return f"{data['total']['calls']} calls, {data['total']['tokens']} tokens"
     said = {"log": "message", "status_update": "details", "task_completed": "outcome", "approval_decided": "decision"}
     return _VARIES.sub("…", str(data.get(said.get(type_, ""), "")))
 
