@@ -11,6 +11,7 @@ from agent_orchestrator.runtime.budgets import grant
 from shared import metrics
 from shared.errors import ConflictError, InvalidRequestError, NotFoundError
 from shared.events import store as events_store
+from shared.secrets.scan import blocking, from_json, listed
 from shared.store import approvals, audit, runs, tasks
 from shared.store.joining import joined
 from shared.store.records import Approval
@@ -99,6 +100,13 @@ def _checked(approval: Approval, decision: Decision, comment: str | None, edited
         raise InvalidRequestError(f"This {approval.gate.value} can be approved or rejected only.", "Reject it and send a new request.")
     if decision == "take_over" and approval.gate is not Gate.DIFF:
         raise InvalidRequestError("There is no branch to take over yet.", "Take over when you are asked about the change, or reject this.")
+    if decision in ("approve", "take_over") and (found := blocking(from_json(approval.subject.get("secrets")))):
+        raise InvalidRequestError(
+            f"This change cannot be pushed: it has what looks like a secret ({listed(found)}).",
+            "Respond with what should be different, edit it, or reject it. A line that ends with the comment "
+            "`pragma: allowlist secret` can be approved.",
+            code="secret_in_change",
+        )
     if decision == "respond" and not (comment or "").strip():
         raise InvalidRequestError("A response needs a comment.", "Say what should be different in `comment`.")
     if decision != "edit":

@@ -41,6 +41,9 @@ class YesDecider:
         if level not in set(RiskLevel) or RiskLevel(level).rank > self.limit.rank:
             view.note(f"{self.word} does not answer a {level} risk.")
             return None
+        if any(not secret.get("marked") for secret in (approval.get("subject") or {}).get("secrets") or []):
+            view.note("What looks like a secret is never approved: answer with what should be different, or reject it.")
+            return None
         return Choice("approve", told=f"approved by {self.word} (risk {level})")
 
 

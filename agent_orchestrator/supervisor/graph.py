@@ -29,6 +29,7 @@ def build_supervisor_graph() -> StateGraph[SupervisorState, SupervisorContext, S
     add("hand_over", nodes.hand_over)
     add("reviewer", build_reviewer_graph().compile())
     add("red_gate", nodes.red_gate)
+    add("secret_gate", nodes.secret_gate)
     add("diff_gate", nodes.diff_gate)
     add("diff_decision", nodes.diff_decision)
     add("edit", nodes.apply_edit)
@@ -47,7 +48,7 @@ def _connect(graph: Any) -> None:
     graph.add_conditional_edges("plan_gate", routes.gate_is_open, {"wait": "plan_decision", "pass": "coder"})
     graph.add_conditional_edges("plan_decision", routes.after_plan_decision, ["coder", "edit", "planner", "plan_gate", "report"])
     graph.add_conditional_edges(
-        "coder", routes.after_coder, ["plan_gate", "tester", "reviewer", "red_gate", "diff_gate", "pr_gate", "report"]
+        "coder", routes.after_coder, ["plan_gate", "tester", "reviewer", "secret_gate", "red_gate", "diff_gate", "pr_gate", "report"]
     )
     graph.add_conditional_edges(
         "tester", routes.after_tester, ["coder", "hand_over", "reviewer", "red_gate", "diff_gate", "pr_gate", "report"]
@@ -55,13 +56,14 @@ def _connect(graph: Any) -> None:
     graph.add_edge("hand_over", "coder")
     graph.add_conditional_edges("reviewer", routes.after_reviewer, ["coder", "diff_gate", "pr_gate", "report"])
     graph.add_edge("red_gate", "diff_decision")
+    graph.add_edge("secret_gate", "diff_decision")
     graph.add_conditional_edges("diff_gate", routes.gate_is_open, {"wait": "diff_decision", "pass": "pr_gate"})
     graph.add_conditional_edges(
         "diff_decision",
         routes.after_diff_decision,
-        ["tester", "edit", "planner", "coder", "red_gate", "diff_gate", "pr_gate", "pr", "report"],
+        ["tester", "edit", "planner", "coder", "secret_gate", "red_gate", "diff_gate", "pr_gate", "pr", "report"],
     )
-    graph.add_conditional_edges("edit", routes.after_edit, ["plan_gate", "diff_gate", "tester"])
+    graph.add_conditional_edges("edit", routes.after_edit, ["plan_gate", "secret_gate", "diff_gate", "tester"])
     graph.add_conditional_edges("pr_gate", routes.gate_is_open, {"wait": "pr_decision", "pass": "pr"})
     graph.add_conditional_edges("pr_decision", routes.after_pr_decision, ["pr", "pr_gate", "report"])
     graph.add_edge("pr", "report")

@@ -10,8 +10,10 @@ from langgraph.types import interrupt
 from agent_orchestrator.supervisor.context import SupervisorContext
 from agent_orchestrator.supervisor.routes import blockers, current_review, is_by_model, is_command, needs_draft
 from agent_orchestrator.supervisor.state import SupervisorState
+from agents.loop.secrets import blocking_secrets, find_secrets, secrets_of, shown_patch
 from shared.approvals.policy import PathRule, assess_diff
 from shared.errors import TaskFailedError
+from shared.secrets.scan import as_json, listed
 from shared.types import Gate, Json, Plan, Risk, RiskLevel, Stage, TaskStatus, canonical_json, sha256_hex, utcnow
 
 SHOWN_DIFF = 200_000
@@ -99,6 +101,17 @@ async def red_gate(state: SupervisorState, runtime: Runtime[SupervisorContext]) 
     return await _ask_about_diff(state, runtime, title, TaskStatus.WAITING, raised)
 
 
+async def secret_gate(state: SupervisorState, runtime: Runtime[SupervisorContext]) -> SupervisorState:
+    """What looks like a secret is never pushed: it is taken out, marked as none, or the change is dropped. Approving it is refused."""
+    found = listed(blocking_secrets(state), 3)
+    title = (
+        f"The change has what looks like a secret ({found}) and cannot be pushed like this. Respond: try again with your hint. "
+        "Edit: take it out, or mark its line with `pragma: allowlist secret`. Reject: drop it."
+    )
+    raised = Risk(level=RiskLevel.CRITICAL, score=1.0, reasons=["the change has what looks like a secret"])
+    return await _ask_about_diff(state, runtime, title, TaskStatus.WAITING, raised)
+
+
 async def _ask_about_diff(
     state: SupervisorState, runtime: Runtime[SupervisorContext], title: str, status: TaskStatus, raised: Risk | None
 ) -> SupervisorState:
@@ -116,7 +129,7 @@ async def _ask_about_diff(
         risk=risk,
         approvers=approvers,
         status=status,
-        always=raised is not None,
+        always=raised is not None or bool(secrets_of(state)),
     )
     return {"gate": opened, "revisions": revisions, "approved_sha256": None, "diff_risk": risk.model_dump(mode="json")}
 
@@ -136,9 +149,11 @@ async def apply_edit(state: SupervisorState, runtime: Runtime[SupervisorContext]
         diff = await workspace.diff()
     await runtime.context.journal.save_artifact("change.patch", diff.patch, "text/x-diff")
     digest = sha256_hex(diff.base_commit.encode() + b"\n" + diff.patch)
-    event = ("diff_ready", {"diff_text": diff.patch.decode("utf-8", "replace")[:SHOWN_DIFF], "stats": diff.stats})
+    secrets = await find_secrets(runtime.context, diff.base_commit, diff.patch, digest)
+    text = await shown_patch(runtime.context, diff.base_commit, diff.patch, {"secrets": secrets, "patch_sha256": digest})
+    event = ("diff_ready", {"diff_text": text[:SHOWN_DIFF], "stats": diff.stats})
     await runtime.context.journal.update(Stage.CODING, details="the change was edited by a person", diff_summary=diff.stats, events=[event])
-    return {"patch_sha256": digest, "diff_stats": diff.stats, "test_results": None}
+    return {"patch_sha256": digest, "diff_stats": diff.stats, "test_results": None, "secrets": secrets}
 
 
 async def pr_gate(state: SupervisorState, runtime: Runtime[SupervisorContext]) -> SupervisorState:
@@ -249,6 +264,9 @@ def _diff_risk(state: SupervisorState, context: SupervisorContext, raised: Risk 
         base = Risk(level=RiskLevel.MEDIUM, score=0.5, reasons=["a model went on with the recipe's change", *base.reasons])
     if raised is not None and raised.level.rank > base.level.rank:
         base = raised.model_copy(update={"reasons": [*raised.reasons, *base.reasons]})
+    if (marked := secrets_of(state)) and base.level.rank < RiskLevel.HIGH.rank:
+        reason = f"what looks like a secret and is marked as none, or could not be searched: {listed(marked)}"
+        base = Risk(level=RiskLevel.HIGH, score=0.9, reasons=[reason, *base.reasons])
     weakened = state.get("test_notes") or []
     if weakened and base.level.rank < RiskLevel.HIGH.rank:
         base = Risk(level=RiskLevel.HIGH, score=0.8, reasons=[*weakened, *base.reasons])
@@ -263,7 +281,7 @@ def _path_rules(context: SupervisorContext) -> list[PathRule]:
 
 async def _diff_subject(state: SupervisorState, context: SupervisorContext) -> Json:
     patch = await context.journal.load_artifact("change.patch")
-    text = patch.decode("utf-8", "replace")
+    text = await shown_patch(context, state["base_commit"], patch, state)
     return {
         "base_commit": state["base_commit"],
         "diff_text": text[:SHOWN_DIFF],
@@ -271,5 +289,6 @@ async def _diff_subject(state: SupervisorState, context: SupervisorContext) -> J
         "stats": state.get("diff_stats", {}),
         "test_results": state.get("test_results"),
         "review": current_review(state),
+        "secrets": as_json(secrets_of(state)),
         "notes": state.get("notes") or [],
     }

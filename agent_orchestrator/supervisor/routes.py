@@ -6,6 +6,7 @@ from langgraph.runtime import Runtime
 
 from agent_orchestrator.supervisor.context import SupervisorContext
 from agent_orchestrator.supervisor.state import SupervisorState
+from agents.loop.secrets import blocking_secrets, secrets_of
 from shared.types import Gate, Json, canonical_json, sha256_hex
 from workflows.loader import Workflow
 
@@ -48,6 +49,8 @@ def after_coder(state: SupervisorState, runtime: Runtime[SupervisorContext]) -> 
         return "reviewer" if _only_reviews(runtime) else "report"
     if "pr" not in workflow.stages:
         return "report"
+    if blocking_secrets(state):
+        return "secret_gate"
     if is_by_model(state) and state.get("test_results"):
         # It changed nothing, so what the tests said stands.
         return "red_gate" if is_red(state) else _to_diff(state, runtime)
@@ -72,7 +75,7 @@ def after_reviewer(state: SupervisorState, runtime: Runtime[SupervisorContext]) 
         return "report"
     if blockers(state) and not state.get("revised") and may_repair(state, _workflow(runtime)):
         return "coder"
-    return _to_gate(runtime)
+    return _to_gate(state, runtime)
 
 
 def after_diff_decision(state: SupervisorState, runtime: Runtime[SupervisorContext]) -> str:
@@ -87,7 +90,7 @@ def after_diff_decision(state: SupervisorState, runtime: Runtime[SupervisorConte
         case "respond":
             return "coder" if is_by_model(state) else "planner"
         case "expired":
-            return "red_gate" if is_red(state) else "diff_gate"
+            return "secret_gate" if blocking_secrets(state) else "red_gate" if is_red(state) else "diff_gate"
         case _:
             return "report"
 
@@ -96,6 +99,8 @@ def after_edit(state: SupervisorState, runtime: Runtime[SupervisorContext]) -> s
     """An edited plan is asked about again; an edited diff is tested, then asked about again."""
     if (state.get("decision") or {}).get("gate") in ("plan", "command"):
         return "plan_gate"
+    if blocking_secrets(state):
+        return "secret_gate"
     untested = "tester" in runtime.context.workflow.stages and not _diff_first(runtime)
     return "tester" if untested else "diff_gate"
 
@@ -160,11 +165,12 @@ def _to_diff(state: SupervisorState, runtime: Runtime[SupervisorContext]) -> str
     wanted = "review" in _workflow(runtime).stages and runtime.context.models is not None and is_by_model(state)
     if wanted and current_review(state) is None and not _is_edited(state):
         return "reviewer"
-    return _to_gate(runtime)
+    return _to_gate(state, runtime)
 
 
-def _to_gate(runtime: Runtime[SupervisorContext]) -> str:
-    return "diff_gate" if "diff" in _workflow(runtime).gates else "pr_gate"
+def _to_gate(state: SupervisorState, runtime: Runtime[SupervisorContext]) -> str:
+    """What the change itself says is no secret, only a person may believe."""
+    return "diff_gate" if "diff" in _workflow(runtime).gates or secrets_of(state) else "pr_gate"
 
 
 def _is_edited(state: SupervisorState) -> bool:

@@ -38,6 +38,9 @@ class SupervisorState(TypedDict, total=False):
     """Of the change as it was asked about last."""
     branch_only: bool
     """A person takes the branch over: no pull request."""
+    secrets: Json | None
+    """What of the change `of` looks like a secret, as `agents.coder.state` says."""
+    secret_rounds: int
     widened: Json | None
     """What a model asks to be added to the approved plan {files, reason}, or None."""
     draft_sha256: str | None

@@ -31,8 +31,13 @@ DRAFT = "draft.patch"
 REQUEST_LIMIT = 20_000
 LIMITS = LoopLimits(model_calls=80, tool_calls=200)
 _AFRESH: CoderState = {"feedback": None, "widened": None, "draft_sha256": None}
-_DETAILS = {"red": "repairing what the tests found", "review": "looking at what the review found", "answer": "answering"}
-_REPAIRS = ("red", "review")
+_DETAILS = {
+    "red": "repairing what the tests found",
+    "review": "looking at what the review found",
+    "secret": "taking out what looks like a secret",
+    "answer": "answering",
+}
+_REPAIRS = ("red", "review", "secret")
 _GIVEN_UP = frozenset({"model_refused", "model_loops", "model_unusable", "model_steps", "model_changed_nothing"})
 """How a repair may end that leaves the change as it was: a person is asked about it."""
 _SAID = "What the model says about its change: "
@@ -189,8 +194,9 @@ def _gave_up(state: CoderState, start: Start, error: TaskFailedError) -> CoderSt
 
 def _counted(state: CoderState, start: Start) -> CoderState:
     repairs = state.get("repairs", 0) + 1 if start.why in _REPAIRS else 0
-    revised = start.why == "review" or (start.why in ("red", "wider") and state.get("revised", False))
-    return {"repairs": repairs, "revised": revised}
+    revised = start.why == "review" or (start.why in ("red", "wider", "secret") and state.get("revised", False))
+    rounds = state.get("secret_rounds", 0) + 1 if start.why == "secret" else 0
+    return {"repairs": repairs, "revised": revised, "secret_rounds": rounds}
 
 
 def _kept_notes(state: CoderState, start: Start) -> list[str]:

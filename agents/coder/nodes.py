@@ -6,10 +6,12 @@ from langgraph.runtime import Runtime
 
 from agents.coder.state import CoderState
 from agents.context import OpenWorkspace, TaskContext
+from agents.loop.secrets import blocking_secrets, find_secrets, secret_in_change, secrets_of, shown_patch
 from shared.approvals.policy import path_matches
 from shared.errors import TaskFailedError
 from shared.forge.port import Diff
 from shared.recipes.port import ApplyReport, NotApplicable, NothingToDo
+from shared.secrets.scan import listed
 from shared.types import Json, Plan, Stage, TaskStatus, canonical_json, sha256_hex
 
 PATCH = "change.patch"
@@ -44,6 +46,17 @@ async def work_by_model(state: CoderState, runtime: Runtime[TaskContext]) -> Cod
     return await work(runtime.context, state, lambda: runtime.drain_requested)
 
 
+async def look_for_secrets(state: CoderState, runtime: Runtime[TaskContext]) -> CoderState:
+    context = runtime.context
+    digest = state.get("patch_sha256")
+    if digest is None or state.get("widened"):
+        return {"secrets": None}
+    secrets = await find_secrets(context, state["base_commit"], await context.journal.load_artifact(PATCH), digest)
+    if found := secrets_of({**state, "secrets": secrets}):
+        await context.journal.log(Stage.CODING, f"what looks like a secret in the change: {listed(found)}", "warning")
+    return {"secrets": secrets}
+
+
 async def tell_change(state: CoderState, runtime: Runtime[TaskContext]) -> CoderState:
     """A step of its own: however often the work was gone on with, its change is told once. The work's result is in the checkpoint now."""
     context = runtime.context
@@ -56,7 +69,7 @@ async def tell_change(state: CoderState, runtime: Runtime[TaskContext]) -> Coder
     elif state.get("answer"):
         await context.journal.log(Stage.CODING, str(state["answer"])[:4000])
     elif state.get("patch_sha256") is not None and not state.get("test_results"):
-        text = (await context.journal.load_artifact(PATCH)).decode("utf-8", "replace")
+        text = await shown_patch(context, state["base_commit"], await context.journal.load_artifact(PATCH), state)
         stats = state["diff_stats"]
         shown: Json = {"diff_text": text[:EVENT_DIFF_LIMIT], "truncated": len(text) > EVENT_DIFF_LIMIT, "stats": stats}
         details = "the model finished its change"
@@ -74,16 +87,19 @@ async def _keep(context: TaskContext, report: ApplyReport, diff: Diff) -> CoderS
             await context.journal.save_artifact("report.md", report.answer.encode(), "text/markdown")
             await context.journal.log(Stage.CODING, report.answer[:4000])
         return {"patch_sha256": None, "answer": report.answer, "notes": notes}
+    digest = sha256_hex(diff.base_commit.encode() + b"\n" + diff.patch)
+    secrets = await find_secrets(context, diff.base_commit, diff.patch, digest)
+    if found := blocking_secrets({"secrets": secrets, "patch_sha256": digest}):
+        raise secret_in_change(found, "The change was not kept, because it has")
     await context.journal.save_artifact(PATCH, diff.patch, "text/x-diff")
     text = diff.patch.decode("utf-8", "replace")
-    digest = sha256_hex(diff.base_commit.encode() + b"\n" + diff.patch)
     await context.journal.update(
         Stage.CODING,
         diff_summary=diff.stats,
         details=report.summary,
         events=[("diff_ready", {"diff_text": text[:EVENT_DIFF_LIMIT], "truncated": len(text) > EVENT_DIFF_LIMIT, "stats": diff.stats})],
     )
-    return {"patch_sha256": digest, "diff_stats": diff.stats, "answer": report.answer, "notes": notes}
+    return {"patch_sha256": digest, "diff_stats": diff.stats, "answer": report.answer, "notes": notes, "secrets": secrets}
 
 
 def _check_approved(state: CoderState) -> None:

@@ -10,6 +10,7 @@ from typing import Literal
 from agents.coder.state import CoderState
 from agents.context import TaskContext
 from agents.loop.prompts import load_prompt
+from agents.loop.secrets import blocking_secrets
 from agents.loop.text import cut
 from shared.errors import NotFoundError, TaskFailedError
 from shared.types import Json, Plan, PlanStep, TestResults, sha256_hex
@@ -24,7 +25,7 @@ _FAILURES = 20
 class Start:
     """`patch`: what the workspace begins with, besides the base commit."""
 
-    why: Literal["afresh", "answer", "wider", "red", "review", "comment"]
+    why: Literal["afresh", "answer", "wider", "red", "review", "secret", "comment"]
     patch: bytes = b""
 
 
@@ -50,6 +51,8 @@ async def find_start(context: TaskContext, state: CoderState, plan: Plan) -> Sta
     patch = await _load(context, state, "change.patch", state["patch_sha256"])
     if state.get("feedback"):
         return Start("comment", patch)
+    if blocking_secrets(state):
+        return Start("secret", patch)
     if _blockers(state) and not state.get("revised"):
         return Start("review", patch)
     return Start("red" if state.get("test_results") else "comment", patch)
@@ -75,7 +78,9 @@ async def why(context: TaskContext, state: CoderState, start: Start) -> str:
             return "A person approved the wider plan. What you did so far is in the checkout: go on."
         case "comment":
             said = "Your change so far is in the checkout. The person did not accept it as it is: do what they say, and keep what is right."
-            return f"{said}\n\n{await _red(context, state)}".strip()
+            return "\n\n".join(part for part in (said, _secret(state), await _red(context, state)) if part)
+        case "secret":
+            return _secret(state)
         case "red":
             recipe = (state["plan"].get("recipe") or {}).get("name")
             lead = f"The change was begun by the recipe {recipe}; you go on with it.\n\n" if recipe else ""
@@ -84,6 +89,11 @@ async def why(context: TaskContext, state: CoderState, start: Start) -> str:
             return load_prompt(HERE, "review", comments="\n".join(_worded(comment) for comment in _blockers(state)[:20]))
         case _:
             return ""
+
+
+def _secret(state: CoderState) -> str:
+    found = blocking_secrets(state)
+    return load_prompt(HERE, "secret", places="\n".join(f"- {finding}" for finding in found[:20])) if found else ""
 
 
 def _worded(comment: Json) -> str:

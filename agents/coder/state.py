@@ -30,6 +30,10 @@ class CoderState(TypedDict, total=False):
     """Of the change `of`: blockers are to be looked at once."""
     revised: bool
     """They were."""
+    secrets: Json | None
+    """What of the change `of` looks like a secret: {of, found: [{path, line, kind, marked}]}."""
+    secret_rounds: int
+    """How often that went back to the model since a person was asked."""
     widened: Json | None
     """What the plan was widened by {files, reason}: a person is asked before the work goes on."""
     draft_sha256: str | None

@@ -8,11 +8,13 @@ from pathlib import Path
 from langgraph.runtime import Runtime
 
 from agents.context import TaskContext
+from agents.loop.secrets import find_secrets, secret_in_change, secrets_of
 from agents.pr.description import commit_message, must_be_draft, pull_request_body, title_of
 from agents.pr.state import PrState
 from shared.errors import ConflictError, TaskFailedError
 from shared.forge.branches import branch_name
 from shared.forge.port import Commit
+from shared.secrets.scan import from_json, hide_in_text
 from shared.types import Json, Plan, Stage, TaskStatus, TestResults, sha256_hex
 
 PATCH = "change.patch"
@@ -28,12 +30,13 @@ async def push_branch(state: PrState, runtime: Runtime[TaskContext]) -> PrState:
     digest = sha256_hex(base_commit.encode() + b"\n" + patch)
     if digest != state.get("approved_sha256"):
         raise TaskFailedError("The change is not the one that was approved.", "Retry the task and decide again.", code="approval_mismatch")
-    title = title_of(_plan(state), context.task)
+    await _check_secrets(context, state, patch, digest)
+    title = hide_in_text(title_of(_plan(state), context.task))
     commit = Commit(
         base_commit=base_commit,
         patch=patch,
-        message=commit_message(title, _plan(state), context.task),
-        branch=branch_name(context.task.id, context.task.title or title),
+        message=hide_in_text(commit_message(title, _plan(state), context.task)),
+        branch=branch_name(context.task.id, hide_in_text(context.task.title or title)),
         timestamp=int(context.task.created_at.timestamp()),
     )
     with tempfile.TemporaryDirectory(prefix="persevere-commit-") as folder:
@@ -47,6 +50,14 @@ async def push_branch(state: PrState, runtime: Runtime[TaskContext]) -> PrState:
                 await context.forge.push(context.task.repo, commit_id, branch, git_dir)
             await context.effects.done(key, intent)
     return {"branch": branch, "head_commit": commit_id}
+
+
+async def _check_secrets(context: TaskContext, state: PrState, patch: bytes, digest: str) -> None:
+    """On the very bytes that are pushed, whatever way they came: only what a person was shown as marked, and approved, passes."""
+    shown = secrets_of({**state, "patch_sha256": digest})
+    now = from_json((await find_secrets(context, state["base_commit"], patch, digest))["found"])
+    if stopping := [finding for finding in now if not finding.marked or finding not in shown]:
+        raise secret_in_change(stopping, "Nothing was pushed, because the change has")
 
 
 async def _free_branch(context: TaskContext, wanted: str, commit_id: str) -> str:
@@ -75,8 +86,8 @@ async def open_pull_request(state: PrState, runtime: Runtime[TaskContext]) -> Pr
             base_branch=context.task.base_branch,
             base_commit=state["base_commit"],
             head_commit=head_commit,
-            title=title_of(plan, context.task),
-            body=pull_request_body(plan, context.task, results, draft=draft, notes=state.get("notes") or [], review=_review(state)),
+            title=hide_in_text(title_of(plan, context.task)),
+            body=hide_in_text(_body(state, context, results, draft)),
             draft=draft,
         )
         await context.effects.done(key, {"url": url})
@@ -87,6 +98,11 @@ async def open_pull_request(state: PrState, runtime: Runtime[TaskContext]) -> Pr
     events = [] if told else [created]
     await context.journal.update(Stage.PR_CREATION, events=events, details="pull request opened", branch=branch, pr_url=url)
     return {"pr_url": url, "draft": draft}
+
+
+def _body(state: PrState, context: TaskContext, results: TestResults | None, draft: bool) -> str:
+    notes = state.get("notes") or []
+    return pull_request_body(_plan(state), context.task, results, draft=draft, notes=notes, review=_review(state))
 
 
 def _plan(state: PrState) -> Plan:

@@ -19,6 +19,8 @@ class PrState(TypedDict, total=False):
     """A person takes the branch over: no pull request is opened."""
     review: Json | None
     """The reviewer's, of the change `of`."""
+    secrets: Json | None
+    """What of the change `of` looks like a secret, as it was shown to whoever approved."""
     notes: list[str]
     branch: str | None
     head_commit: str | None

@@ -33,6 +33,7 @@ def approval_panel(approval: Json) -> RenderableType:
         body.extend([Text(), *evidence_lines(subject["test_results"])])
     if subject.get("review"):
         body.extend([Text(), *review_lines(subject["review"])])
+    body.extend(secret_lines(subject.get("secrets") or []))
     body.extend(Text(f"note: {clean(note)}", style="dim") for note in subject.get("notes") or [])
     body.extend([Text(), risk_line(approval.get("risk") or {})])
     if approval.get("approvers"):
@@ -159,6 +160,15 @@ def review_line(review: Json) -> Text:
     words, style = VERDICTS.get(verdict, (verdict, "yellow"))
     line = Text("review: ").append(words, style=f"bold {style}")
     return line.append(f" ({', '.join(counts) or 'no comments'}), by {shorten(review.get('by', ''), 60)}")
+
+
+def secret_lines(secrets: list[Json]) -> Iterator[Text]:
+    """Where something looks like a secret, never what it is."""
+    for secret in secrets:
+        where = clean(secret.get("path", ""), lines=False) + (f":{secret['line']}" if secret.get("line") else "")
+        marked = " (marked as none by the change)" if secret.get("marked") and secret.get("line") else ""
+        line = Text("looks like a secret: ", style="bold red").append(where, style="magenta")
+        yield line.append(f" {clean(secret.get('kind', ''), lines=False)}{marked}", style="default")
 
 
 def _named(title: str, names: list[str], style: str) -> Iterator[Text]:
