@@ -143,6 +143,11 @@ class Equipment:
     python_path: Sequence[str] = ()
     said: str = ""
 
+    def variables(self, root: str) -> dict[str, str]:
+        """The environment of commands in a workspace at `root`."""
+        path = ":".join(f"{root}/{folder}" for folder in self.python_path)
+        return {**self.environment, **({"PYTHONPATH": path} if path else {})}
+
 
 @dataclass(frozen=True)
 class TaskContext:

@@ -12,7 +12,7 @@ from agents.coder.editor import Editor
 from agents.coder.scope import PlanScope
 from agents.coder.starting import Start, begins_with, find_start, planned, why
 from agents.coder.state import CoderState
-from agents.context import OpenWorkspace, TaskContext
+from agents.context import Equipment, OpenWorkspace, TaskContext
 from agents.loop.agent import LoopEnd, LoopLimits, run_loop
 from agents.loop.briefing import contributors_notes
 from agents.loop.changes import left_by
@@ -64,8 +64,9 @@ async def work(context: TaskContext, state: CoderState, stopping: Stopping = nev
 async def _work(context: TaskContext, state: CoderState, start: Start, steps: Steps) -> CoderState:
     plan = planned(state)
     patch, files = left_by(steps.kept, start.patch)
-    async with context.workspaces.open("code", patch) as workspace:
-        piece = await _open(context, workspace, plan, steps)
+    equipment = await _equip(context, plan)
+    async with context.workspaces.open("code", patch, readable=equipment.readable) as workspace:
+        piece = await _open(context, workspace, plan, steps, equipment)
         if not steps.kept and start.patch and (theirs := piece.scope.outside((before := await workspace.diff()).stats.get("paths", []))):
             # A person edited the change and put these files in: what follows needs a plan that has them.
             return await _widened(context, plan, {"files": theirs, "reason": "the change has them already"}, before)
@@ -88,14 +89,23 @@ class _Piece:
     commands: Commands
     scope: PlanScope
     steps: Steps
+    tests: str
+    """How the tests are run, in a sentence; empty when nobody looked."""
 
 
-async def _open(context: TaskContext, workspace: OpenWorkspace, plan: Plan, steps: Steps) -> _Piece:
+async def _equip(context: TaskContext, plan: Plan) -> Equipment:
+    """The test environment, for work that may run commands."""
+    changes = any(step.files for step in plan.steps)
+    return await context.equip(context) if context.equip is not None and context.isolated and changes else Equipment()
+
+
+async def _open(context: TaskContext, workspace: OpenWorkspace, plan: Plan, steps: Steps, equipment: Equipment) -> _Piece:
     scope = PlanScope(plan, tuple(context.config.never_touch), await find_links(workspace))
     reader = Reader(workspace)
     reader.made |= {path for path in scope.files if path not in scope.links and await workspace.exists(path)}
     editor = Editor(workspace, reader, scope, steps.changes)
-    return _Piece(reader, editor, Commands(context, workspace, scope, steps.changes), scope, steps)
+    commands = Commands(context, workspace, scope, steps.changes, equipment.variables(str(workspace.sandbox.root)))
+    return _Piece(reader, editor, commands, scope, steps, equipment.said)
 
 
 async def _run(context: TaskContext, state: CoderState, piece: _Piece, start: Start) -> LoopEnd:
@@ -104,6 +114,7 @@ async def _run(context: TaskContext, state: CoderState, piece: _Piece, start: St
     if piece.scope.files:
         tools += piece.editor.tools() + (piece.commands.tools() if context.isolated else [])
         runs = "run_command runs commands, also the tests; it has no network, and what it changes outside the plan is undone."
+        runs = f"{runs} {piece.tests}".strip()
         none = "You cannot run commands here; the tests are run when you are done."
         files = ", ".join(sorted(piece.scope.files))
         system = load_prompt(HERE, "system", plan=shown, files=files, commands=runs if context.isolated else none)

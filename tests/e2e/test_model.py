@@ -42,6 +42,7 @@ SCRIPT: list[Say] = [
     Answer(calls=(Call("DraftPlan", PLAN),)),
     Answer(calls=(Call("read_file", {"path": "app.py"}),)),
     Answer(calls=(Call("edit_file", {"path": "app.py", "old": "path.upper()", "new": "path.strip()"}),)),
+    Answer(calls=(Call("run_command", {"command": "python3 -m unittest -q test_app"}),)),
     Answer(("The path is ", "stripped.")),
     Answer(calls=(Call("edit_file", {"path": "app.py", "old": "path.strip()", "new": "path.strip().upper()"}),)),
     Answer(("It is upper case again.",)),
@@ -94,5 +95,6 @@ async def test_from_the_chat_to_the_pull_request(provider: str, tmp_path: Path, 
     assert task_branches(repository) == [task.branch]
     assert "path.strip().upper()" in git(repository, "show", f"{task.branch}:app.py")
     sent = str(stand_in.bodies)
-    assert "test_load" in str(stand_in.bodies[5])
+    assert "FAILED (failures=1)" in str(stand_in.bodies[5])
+    assert "test_load" in str(stand_in.bodies[6])
     assert KEY not in sent
