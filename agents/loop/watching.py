@@ -18,7 +18,7 @@ BAD_ANSWERS = 3
 SAME_ROUNDS = 4
 """How often the same calls (or the same two or three rounds in turn) may come again with nothing new."""
 _REFUSED = frozenset({"refusal", "content_filter", "SAFETY", "PROHIBITED_CONTENT", "BLOCKLIST"})
-_CUT = frozenset({"length", "max_tokens", "MAX_TOKENS"})
+_CUT = frozenset({"length", "max_tokens", "MAX_TOKENS", "max_output_tokens"})
 
 
 class Watching:
@@ -124,14 +124,16 @@ def refuse_refusal(answer: AIMessage) -> None:
     """TaskFailedError when the model, or its provider's filter, declined."""
     said = str(answer.additional_kwargs.get("refusal") or "")
     if said or reason_of(answer) in _REFUSED:
-        words = f": {' '.join((said or answer.text).split())[:300]}" if said or answer.text.strip() else "."
-        raise TaskFailedError(f"The model refused the request{words}", "Say it differently, or set another model.", code="model_refused")
+        words = " ".join((said or answer.text).split())[:300]
+        told = f": {words}{'' if words.endswith(('.', '!', '?')) else '.'}" if words else "."
+        raise TaskFailedError(f"The model refused the request{told}", "Say it differently, or set another model.", code="model_refused")
 
 
 def reason_of(answer: AIMessage) -> str:
     """Why the model stopped, in its provider's word."""
     about = answer.response_metadata
-    return str(about.get("finish_reason") or about.get("stop_reason") or about.get("stopReason") or "")
+    incomplete = (about.get("incomplete_details") or {}).get("reason")
+    return str(about.get("finish_reason") or about.get("stop_reason") or about.get("stopReason") or incomplete or "")
 
 
 def _shown(wrong: list[AnyMessage]) -> str:

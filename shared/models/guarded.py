@@ -18,6 +18,7 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import RunnableBinding
 from pydantic import Field
 
+from shared.models.answers import blocked, put_right, sendable
 from shared.models.failures import CutStreamError, Failure, SilentStreamError, failure_of
 from shared.models.names import PROVIDERS, ModelName
 from shared.models.port import ModelError, Spend, Usage
@@ -112,7 +113,8 @@ class GuardedChatModel(BaseChatModel):
                 continue
             chunk.message.response_metadata = {**(chunk.generation_info or {}), **chunk.message.response_metadata}
             chunks.append(chunk)
-        return generate_from_stream(iter(chunks))
+        result = generate_from_stream(iter(chunks))
+        return put_right(result, [chunk.message for chunk in chunks])
 
     async def _astream(
         self,
@@ -172,7 +174,7 @@ class GuardedChatModel(BaseChatModel):
         await candidate.client.refresh()
         client, bound = self._client(candidate, kwargs)
         tokens, ended = Tokens(), candidate.name.provider not in PROVIDERS
-        stream = client._astream(messages, stop=stop, **bound)
+        stream = client._astream(sendable(messages), stop=stop, **bound)
         try:
             async for chunk in _heard(stream, self.patience.silence_s):
                 tokens = _more(tokens, chunk.message)
@@ -234,7 +236,7 @@ def _more(tokens: Tokens, message: BaseMessage) -> Tokens:
 def _says_its_end(chunk: ChatGenerationChunk) -> bool:
     """Every provider names a reason when its answer is over; without one it broke off."""
     said = {**(chunk.generation_info or {}), **chunk.message.response_metadata}
-    return any(said.get(key) for key in ("finish_reason", "stop_reason", "status"))
+    return any(said.get(key) for key in ("finish_reason", "stop_reason", "status")) or bool(blocked(chunk.message))
 
 
 def _all_failed(first: ModelError, last: Failure, position: int) -> ModelError:

@@ -99,16 +99,17 @@ def _events(body: Json, turn: Answer) -> Iterator[bytes]:
     yield _event("message_start", message={**message, "stop_sequence": None, "usage": usage})
     yield _event("ping")
     index = 0
-    if turn.texts:
+    texts = turn.texts or ((turn.refusal,) if turn.refusal else ())
+    if texts:
         yield _event("content_block_start", index=index, content_block={"type": "text", "text": ""})
-        for text in turn.texts:
+        for text in texts:
             yield _event("content_block_delta", index=index, delta={"type": "text_delta", "text": text})
         yield _event("content_block_stop", index=index)
         index += 1
     for call in turn.calls:
         yield from _tool_use(index, call)
         index += 1
-    reason = turn.stop or ("tool_use" if turn.calls else "end_turn")
+    reason = turn.stop or ("refusal" if turn.refusal else "") or ("tool_use" if turn.calls else "end_turn")
     yield _event(
         "message_delta", delta={"stop_reason": reason, "stop_sequence": None}, usage={**usage, "output_tokens": turn.output_tokens}
     )
@@ -118,7 +119,7 @@ def _events(body: Json, turn: Answer) -> Iterator[bytes]:
 def _tool_use(index: int, call: Call) -> Iterator[bytes]:
     block = {"type": "tool_use", "id": call.id or f"toolu_{index}_{call.name}", "name": call.name, "input": {}}
     yield _event("content_block_start", index=index, content_block=block)
-    text = json.dumps(call.arguments)
+    text = call.text
     for part in (text[: len(text) // 2], text[len(text) // 2 :]):
         yield _event("content_block_delta", index=index, delta={"type": "input_json_delta", "partial_json": part})
     yield _event("content_block_stop", index=index)

@@ -78,13 +78,20 @@ def check(body: Json) -> None:
 
 
 def _events(model: str, turn: Answer) -> Iterator[bytes]:
-    """Pieces of text, then the function calls; the last one has the reason. Usage is cumulative in every event, as with the real server."""
+    """Pieces of text, then the function calls; the last one has the reason.
+
+    A prompt that is refused has no answer at all. Usage is cumulative in every event, as with the real server.
+    """
     parts: list[list[Json]] = [[{"text": text}] for text in turn.texts]
+    if turn.refusal:
+        feedback: Json = {"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}, "usageMetadata": {"promptTokenCount": turn.input_tokens}}
+        yield f"data: {json.dumps({**feedback, 'modelVersion': model})}\r\n\r\n".encode()
+        return
     parts += [[{"functionCall": {"name": call.name, "args": call.arguments}}] for call in turn.calls]
     parts = parts or [[{"text": ""}]]
-    for number, part in enumerate(parts):
-        last = number == len(parts) - 1
-        candidate: Json = {"content": {"role": "model", "parts": part}, "index": 0}
+    for number, part in enumerate(parts or [[]]):
+        last = number >= len(parts) - 1
+        candidate: Json = {"content": {"role": "model", "parts": part} if part else {"role": "model"}, "index": 0}
         if last:
             candidate["finishReason"] = turn.stop or "STOP"
         usage: Json = {"promptTokenCount": turn.input_tokens, "totalTokenCount": turn.input_tokens + (turn.output_tokens if last else 0)}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tests.stand_ins.openai_responses import check_response, response_events
-from tests.stand_ins.script import Answer, Call, Json, Refusal, Request, StandIn, Turn, WireError, expect
+from tests.stand_ins.script import Answer, Call, Json, Refusal, Request, StandIn, Turn, WireError, expect, is_object
 
 _FIELDS = frozenset(
     [
@@ -77,7 +77,7 @@ def check(body: Json) -> None:
         expect(not open_calls, f"tool_calls without an answer: {open_calls}")
         for call in message.get("tool_calls") or []:
             expect(call.get("type") == "function" and call.get("id"), f"messages[{number}]: a malformed tool call")
-            json.loads(call["function"]["arguments"])
+            expect(is_object(call["function"]["arguments"]), f"messages[{number}]: the arguments of a call are no JSON object")
             open_calls.append(call["id"])
         expect(message.get("content") is not None or message.get("tool_calls"), f"messages[{number}].content is null")
     expect(not open_calls, f"tool_calls without an answer: {open_calls}")
@@ -105,12 +105,12 @@ def _call(number: int, call: Call) -> Json:
     return {
         "id": call.id or f"call_{number}_{call.name}",
         "type": "function",
-        "function": {"name": call.name, "arguments": json.dumps(call.arguments)},
+        "function": {"name": call.name, "arguments": call.text},
     }
 
 
 def _completion(body: Json, turn: Answer) -> Json:
-    message: Json = {"role": "assistant", "content": "".join(turn.texts) or None}
+    message: Json = {"role": "assistant", "content": "".join(turn.texts) or None, "refusal": turn.refusal or None}
     if turn.calls:
         message["tool_calls"] = [_call(number, call) for number, call in enumerate(turn.calls)]
     choice = {"index": 0, "message": message, "finish_reason": _reason(turn)}
@@ -129,6 +129,8 @@ def _events(body: Json, turn: Answer) -> Iterator[bytes]:
     yield _chunk(body, {"role": "assistant", "content": ""})
     for text in turn.texts:
         yield _chunk(body, {"content": text})
+    if turn.refusal:
+        yield _chunk(body, {"refusal": turn.refusal})
     for number, call in enumerate(turn.calls):
         whole = _call(number, call)
         arguments = whole["function"].pop("arguments")

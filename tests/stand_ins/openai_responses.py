@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from tests.stand_ins.script import Answer, Call, Json, expect
+from tests.stand_ins.script import Answer, Call, Json, expect, is_object
 
 _FIELDS = frozenset(
     [
@@ -26,7 +26,7 @@ def check_response(body: Json) -> None:
             case "message":
                 expect(item.get("role") in ("system", "developer", "user", "assistant"), f"input[{number}].role is {item.get('role')!r}")
             case "function_call":
-                json.loads(item["arguments"])
+                expect(is_object(item["arguments"]), f"input[{number}].arguments is no JSON object")
                 open_calls.append(item["call_id"])
             case "function_call_output":
                 expect(item["call_id"] in open_calls, f"No tool call found for function call output with call_id {item['call_id']}")
@@ -44,6 +44,8 @@ def response_events(body: Json, turn: Answer, serial: int) -> Iterator[bytes]:
     yield _event("response.created", response=_response(body, serial, "in_progress", []))
     if turn.texts:
         yield from _message(turn.texts, serial, output)
+    if turn.refusal:
+        yield from _refusal(turn.refusal, serial, output)
     for call in turn.calls:
         yield from _function_call(call, serial, output)
     usage = {
@@ -53,6 +55,10 @@ def response_events(body: Json, turn: Answer, serial: int) -> Iterator[bytes]:
         "output_tokens_details": {"reasoning_tokens": 0},
         "total_tokens": turn.input_tokens + turn.output_tokens,
     }
+    if turn.stop:
+        whole = {**_response(body, serial, "incomplete", output), "incomplete_details": {"reason": turn.stop}, "usage": usage}
+        yield _event("response.incomplete", response=whole)
+        return
     yield _event("response.completed", response={**_response(body, serial, "completed", output), "usage": usage})
 
 
@@ -92,8 +98,22 @@ def _message(texts: tuple[str, ...], serial: int, output: list[Json]) -> Iterato
     yield _event("response.output_item.done", output_index=index, item=output[-1])
 
 
+def _refusal(words: str, serial: int, output: list[Json]) -> Iterator[bytes]:
+    index, part = len(output), {"type": "refusal", "refusal": ""}
+    item: Json = {"id": f"msg_{serial}_{index}", "type": "message", "role": "assistant", "status": "in_progress", "content": []}
+    place: Json = {"item_id": item["id"], "output_index": index, "content_index": 0}
+    yield _event("response.output_item.added", output_index=index, item=item)
+    yield _event("response.content_part.added", **place, part=part)
+    yield _event("response.refusal.delta", **place, delta=words)
+    whole = {**part, "refusal": words}
+    yield _event("response.refusal.done", **place, refusal=words)
+    yield _event("response.content_part.done", **place, part=whole)
+    output.append({**item, "status": "completed", "content": [whole]})
+    yield _event("response.output_item.done", output_index=index, item=output[-1])
+
+
 def _function_call(call: Call, serial: int, output: list[Json]) -> Iterator[bytes]:
-    index, arguments = len(output), json.dumps(call.arguments)
+    index, arguments = len(output), call.text
     item: Json = {
         "id": f"fc_{serial}_{index}",
         "type": "function_call",

@@ -21,6 +21,12 @@ class Call:
     name: str
     arguments: Json
     id: str = ""
+    raw: str = ""
+    """Sent instead of the arguments, as it stands: what a model writes need not be JSON."""
+
+    @property
+    def text(self) -> str:
+        return self.raw or json.dumps(self.arguments)
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,8 @@ class Answer:
     """End the stream properly after so many events, though the answer is not whole."""
     fail_after: int | None = None
     """Report an overload inside the stream after so many events, and end it."""
+    refusal: str = ""
+    """The model declines in these words, as the provider's protocol has it (one has no place for words)."""
     stop: str = ""
     """Another reason to stop than the usual one, in the provider's words."""
 
@@ -72,6 +80,14 @@ def expect(condition: object, message: str, status: int = 400) -> None:
         raise WireError(status, message)
 
 
+def is_object(text: str) -> bool:
+    """Whether arguments are JSON: many servers that speak OpenAI's protocol refuse others, also in what was said before."""
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False
+
+
 @dataclass(frozen=True)
 class Request:
     method: str
@@ -98,6 +114,31 @@ class StandIn:
     bodies: list[Json] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     calls: int = 0
+    _server: asyncio.Server | None = None
+    _handlers: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def start(self) -> None:
+        """On a free loopback port; the next time on the same one."""
+        port = int(self.url.rpartition(":")[2]) if self.url else 0
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", port)
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    async def stop(self) -> None:
+        """Every connection ends, and no new one is taken."""
+        if self._server is not None:
+            self._server.close()
+        for handler in list(self._handlers):
+            handler.cancel()
+        await asyncio.gather(*self._handlers, return_exceptions=True)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._handlers.add(task)
+        try:
+            await self.serve(reader, writer)
+        finally:
+            self._handlers.discard(task)
 
     def say(self, *turns: Say) -> None:
         self.script.extend(turns)
@@ -189,25 +230,10 @@ def _head(status: int, headers: Iterable[tuple[str, str]]) -> bytes:
 @asynccontextmanager
 async def serving(stand_in: S) -> AsyncIterator[S]:
     """The stand-in on a free loopback port, at `stand_in.url`. At the end nothing may be left of its script, nor any fault."""
-    handlers: set[asyncio.Task[None]] = set()
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        handlers.add(task)
-        try:
-            await stand_in.serve(reader, writer)
-        finally:
-            handlers.discard(task)
-
-    server = await asyncio.start_server(connected, "127.0.0.1", 0)
-    stand_in.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    await stand_in.start()
     try:
         yield stand_in
     finally:
-        server.close()
-        for handler in list(handlers):
-            handler.cancel()
-        await asyncio.gather(*handlers, return_exceptions=True)
+        await stand_in.stop()
     assert stand_in.faults == []
     assert stand_in.script == []
