@@ -54,20 +54,22 @@ class Editor:
                 raise InvalidRequestError("`old` is empty.", "Use create_file to make a file.")
             if old == new:
                 raise InvalidRequestError("`old` and `new` are the same, so nothing would change.")
-            count = text.count(old)
+            places = _lines_of(text, old)
+            count = len(places)
             if count == 0:
                 near = near_misses(text, old)
                 raise InvalidRequestError(
                     f"`old` is not in {name}; nothing was changed. {near}".rstrip(), "Read the file and copy the text exactly."
                 )
             if count > 1 and not every:
-                lines = ", ".join(str(number) for number in _lines_of(text, old)[:20])
+                lines = ", ".join(str(number) for number in places[:20])
                 raise InvalidRequestError(
                     f"`old` is in {name} {count} times (lines {lines}); nothing was changed.",
                     "Include more lines around it, or give every=true.",
                 )
             await self._write(name, text, text.replace(old, new))
-            return f"Changed {name} in {count} place{'' if count == 1 else 's'}, first at line {_lines_of(text, old)[0]}."
+            count = text.count(old)
+            return f"Changed {name} in {count} place{'' if count == 1 else 's'}, first at line {places[0]}."
 
     async def create_file(self, path: str, content: str, overwrite: bool = False) -> str:
         """Make a new file with this content. A file that is there already is only replaced with `overwrite`."""
@@ -189,8 +191,9 @@ def _encoded(name: str, text: str) -> bytes:
 
 
 def _lines_of(text: str, part: str) -> list[int]:
+    """Where it begins, also where two places overlap: either could be meant."""
     found, at = [], text.find(part)
     while at >= 0:
         found.append(text.count("\n", 0, at) + 1)
-        at = text.find(part, at + len(part))
+        at = text.find(part, at + 1)
     return found

@@ -58,6 +58,14 @@ async def test_line_ends_of_the_file_are_kept(scene: Scene) -> None:
         assert await workspace.read("crlf.txt") == b"one\r\n2\r\n"
 
 
+async def test_places_that_overlap_are_more_than_one(scene: Scene) -> None:
+    async with opened(scene) as (editor, _, workspace):
+        await workspace.write("app.py", b"}\n}\n}\n")
+        with pytest.raises(InvalidRequestError, match=r"2 times \(lines 1, 2\)"):
+            await editor.edit_file("app.py", "}\n}\n", "}\n")
+        assert await editor.edit_file("app.py", "}\n}\n", "]\n", every=True) == "Changed app.py in 1 place, first at line 1."
+
+
 async def test_a_file_with_both_line_ends_keeps_those_of_the_place(scene: Scene) -> None:
     async with opened(scene) as (editor, _, workspace):
         await workspace.write("crlf.txt", b"one\r\ntwo\nthree\nfour")
