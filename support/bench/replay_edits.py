@@ -149,7 +149,7 @@ def _unique(lines: list[str], first: int, last: int) -> tuple[int, int]:
     """The smallest piece around the lines that is in the file once."""
     text = "".join(lines)
     start, end = first, last
-    while not (old := "".join(lines[start:end])) or text.count(old) != 1:
+    while not (old := "".join(lines[start:end])) or text.find(old) != text.rfind(old):
         if (start, end) == (0, len(lines)):
             break
         start, end = max(0, start - 1), min(len(lines), end + 1)
