@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from agent_orchestrator.dependencies import Services
 from agent_orchestrator.projects.schemas import ProjectChange, ProjectRequest, RepositoryView
+from agent_orchestrator.runtime.budgets import look_again
 from shared.errors import InvalidRequestError, NotFoundError
 from shared.store import projects, tasks
 from shared.store.records import Project
@@ -48,7 +49,10 @@ async def change(given: Services, project_id: str, wanted: ProjectChange) -> Pro
     if fields.get("default_branch"):
         await given.resources.forge.inspect(project.repo, fields["default_branch"])
     async with given.resources.database.transaction() as tx:
-        return await projects.update(tx, project_id, **fields)
+        changed = await projects.update(tx, project_id, **fields)
+        if "budget" in fields:
+            await look_again(tx, given.resources.jobs, {"owner": "project", "owner_id": project_id})
+    return changed
 
 
 async def remove(given: Services, project_id: str) -> None:

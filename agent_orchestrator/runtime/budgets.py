@@ -77,7 +77,11 @@ async def grant(tx: AsyncConnection, jobs: JobQueue, approval: Approval) -> None
         raise ConflictError("The approval is for another content.", "Reject it and retry the task.", code="approval_mismatch")
     account, measure, more = granted
     await spending.grant(tx, account, measure, more)
-    subject = {"owner": account.owner, "owner_id": account.owner_id, "period": account.period, "kind": measure}
+    await look_again(tx, jobs, {"owner": account.owner, "owner_id": account.owner_id, "period": account.period, "kind": measure})
+
+
+async def look_again(tx: AsyncConnection, jobs: JobQueue, subject: Json) -> None:
+    """The budget of this subject was changed: tasks that ask about it go on, and ask again if it is still used up."""
     for task_id in await approvals.supersede_alike(tx, Gate.BUDGET, subject):
         await jobs.enqueue(tx, task_id)
 

@@ -45,14 +45,14 @@ class OwnerBudgets:
         for balance in sorted(found, key=lambda one: (one.owner != "user", one.period)):
             self._check(balance, working_s, unpriced)
 
-    async def add(self, tx: AsyncConnection, usage: Usage, seconds: float) -> None:
-        """What a call used, in the transaction that adds it to the task's cost: as its last step, the rows are others' too."""
+    async def add(self, tx: AsyncConnection, calls: Sequence[Usage], seconds: float) -> None:
+        """What calls used, in the transaction that adds it to the task's cost: as its last step, the rows are others' too."""
         used = Amounts(
-            cost_usd=usage.cost_usd or 0.0,
-            tokens=usage.input_tokens + usage.output_tokens,
-            steps=1,
+            cost_usd=sum(usage.cost_usd or 0.0 for usage in calls),
+            tokens=sum(usage.input_tokens + usage.output_tokens for usage in calls),
+            steps=len(calls),
             time_s=round(seconds, 3),
-            unpriced_calls=int(usage.cost_usd is None),
+            unpriced_calls=sum(usage.cost_usd is None for usage in calls),
         )
         await spending.add(tx, self._accounts(utcnow()), used)
 

@@ -145,9 +145,9 @@ class TaskSpend:
                     task = await tasks.update(tx, self._lease.task_id, cost=asdict(used))
                     happened += [("log", {"level": "info", "message": told})] if told else []
                     await events_store.append(tx, task.id, task.stage, happened)
-                for number, (_, usage) in enumerate(calls):
-                    await self._owners.add(tx, usage, 0 if number else now - self._since)
                 yield tx
+                if calls:
+                    await self._owners.add(tx, [usage for _, usage in calls], now - self._since)
             if calls:
                 self._used, self._since = used, now
         for model, usage in calls:

@@ -20,6 +20,7 @@ from shared.store.database import Database
 from shared.store.records import Project
 from shared.store.spending import Account, Amounts
 from shared.types import ApprovalStatus, Gate, Json, TaskStatus, utcnow
+from tests.agent_orchestrator.http_server import run_server
 from tests.agent_orchestrator.runtime.calling import USER, events_of, submit, working_on_calls
 from tests.agent_orchestrator.runtime.driving import decide, ended, waiting
 from tests.stand_ins.openai import OpenAIStandIn
@@ -153,6 +154,22 @@ async def test_a_projects_own_budget_lowers_the_operators_and_counts_its_tasks_a
         assert (await balance(resources.database, "user", USER)).tokens == 5000
 
 
+async def test_a_project_that_gets_a_larger_budget_lets_its_tasks_go_on(tmp_path: Path, postgres_url: str, provider: OpenAIStandIn) -> None:
+    provider.say(*dollars("one", "two", "three"))
+    settings = settings_with(tmp_path, postgres_url, provider)
+    async with working_on_calls(settings) as resources, run_server(resources) as running, running.client() as client:
+        project_id = await make_project(resources, usd_per_month=1)
+        task = await submit(resources, project_id)
+        first = await waiting(resources, task.id)
+        assert (await client.patch(f"/projects/{project_id}", json={"budget": {"usd_per_month": 2}})).status_code == 200
+        async with asyncio.timeout(30):
+            while (second := await waiting(resources, task.id)).id == first.id:
+                await asyncio.sleep(0.05)
+        assert (second.subject["spent"], second.subject["limit"]) == (2.0, 2.0)
+        await client.patch(f"/projects/{project_id}", json={"budget": None})
+        assert (await ended(resources, task.id)).outcome == "one two three"
+
+
 async def test_a_limited_user_needs_known_prices(tmp_path: Path, postgres_url: str, provider: OpenAIStandIn) -> None:
     settings = settings_with(tmp_path, postgres_url, provider, user_usd_per_month=100)
     async with working_on_calls(settings) as resources:
@@ -222,7 +239,7 @@ async def test_many_calls_at_once_are_all_counted(database: Database) -> None:
 
     async def call() -> None:
         async with database.transaction() as tx:
-            await owners.add(tx, Usage(3, 4, 0.00000001), 0.001)
+            await owners.add(tx, [Usage(3, 4, 0.00000001)], 0.001)
 
     await asyncio.gather(*(call() for _ in range(200)))
     for owner, owner_id in (("user", "ann"), ("project", "project_w")):
@@ -243,7 +260,7 @@ async def test_looking_and_counting_take_less_than_a_millisecond_among_many_task
         async with database.transaction() as tx:
             began = asyncio.get_running_loop().time()
             for _ in range(10):
-                await owners.add(tx, Usage(3, 4, 0.001), 0.001)
+                await owners.add(tx, [Usage(3, 4, 0.001)], 0.001)
             best = min(best, (asyncio.get_running_loop().time() - began) / 10)
     assert best < 0.001
     for _ in range(15):
