@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
 FILE_CHARACTERS = 400_000
+GROWTH = 50_000
+"""Characters by which a file that is bigger than that may still grow."""
 
 
 class Editor:
@@ -78,6 +80,8 @@ class Editor:
             before = await self._text_or_none(name)
             if before is not None and not overwrite:
                 raise InvalidRequestError(f"{name} exists; nothing was changed.", "Use edit_file, or give overwrite=true.")
+            if before and before.count("\n") == before.count("\r\n"):
+                (content,) = _with_ends_of(before, content)
             await self._write(name, before or "", content)
             return f"{'Replaced' if before is not None else 'Made'} {name} with {len(content.splitlines())} lines."
 
@@ -85,7 +89,8 @@ class Editor:
         """Remove a file that the plan says to remove."""
         async with self._changes.lock:
             name = self._scope.writable(path)
-            await self._reader.text(name)
+            if not await self._workspace.exists(name):
+                raise NotFoundError(f"There is no {name} in the workspace.")
             await self._remove(name)
             return f"Removed {name}."
 
@@ -148,7 +153,7 @@ class Editor:
             return None
 
     def _check(self, name: str, before: str, after: str) -> None:
-        if len(after) > FILE_CHARACTERS:
+        if len(after) > max(FILE_CHARACTERS, len(before) + GROWTH):
             raise InvalidRequestError(f"{name} would have {len(after)} characters: too big.")
         _encoded(name, after)
         self._scope.check_dependencies(name, before, after)

@@ -58,6 +58,34 @@ async def test_line_ends_of_the_file_are_kept(scene: Scene) -> None:
         assert await workspace.read("crlf.txt") == b"one\r\n2\r\n"
 
 
+async def test_a_file_written_anew_keeps_its_line_ends(scene: Scene) -> None:
+    async with opened(scene) as (editor, _, workspace):
+        await editor.create_file("crlf.txt", "1\n2\n", overwrite=True)
+        assert await workspace.read("crlf.txt") == b"1\r\n2\r\n"
+        await workspace.write("crlf.txt", b"one line")
+        await editor.create_file("crlf.txt", "1\n2\n", overwrite=True)
+        assert await workspace.read("crlf.txt") == b"1\n2\n"
+
+
+async def test_what_is_no_text_can_be_removed(scene: Scene) -> None:
+    async with opened(scene) as (editor, _, workspace):
+        await workspace.write("app.py", b"\x89PNG\0\0")
+        assert await editor.delete_file("app.py") == "Removed app.py."
+        await workspace.run(["mkdir", "-p", "new/made.py"])
+        with pytest.raises(InvalidRequestError, match="could not be removed"):
+            await editor.delete_file("new/made.py")
+
+
+async def test_a_big_file_can_be_edited_but_not_made(scene: Scene) -> None:
+    async with opened(scene) as (editor, _, workspace):
+        await workspace.write("app.py", b"x = 1\n" + b"#" * 500_000)
+        await editor.edit_file("app.py", "x = 1\n", "x = 2\n")
+        with pytest.raises(InvalidRequestError, match="too big"):
+            await editor.edit_file("app.py", "x = 2\n", "y" * 60_000)
+        with pytest.raises(InvalidRequestError, match="too big"):
+            await editor.create_file("new/made.py", "#" * 400_001)
+
+
 async def test_places_that_overlap_are_more_than_one(scene: Scene) -> None:
     async with opened(scene) as (editor, _, workspace):
         await workspace.write("app.py", b"}\n}\n}\n")
