@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 LOOKED_AT = 800
-FILES, LINES, FILE_BYTES = 30, 1500, 390_000
+FILES, LINES, FILE_BYTES, NEW_BYTES = 30, 1500, 900_000, 390_000
 _LINK, _MODULE = "120000", "160000"
 
 
@@ -105,9 +105,9 @@ def why_not(changes: Iterable[Change]) -> str:
     for change in changes:
         if _MODULE in (change.old_mode, change.new_mode):
             return "a submodule"
-        if any(b"\0" in side[:8000] for side in (change.old, change.new)):
+        if b"\0" in change.new[:8000] or (b"\0" in change.old[:8000] and not change.is_gone):
             return "a binary file"
-        if max(len(change.old), len(change.new)) > FILE_BYTES:
+        if len(change.new) > (NEW_BYTES if change.is_new else FILE_BYTES) or (len(change.old) > FILE_BYTES and not change.is_gone):
             return "a file too big to edit"
         if re.search(r'[\\"*?\[\n\t]', change.path):
             return "an unusual file name"

@@ -84,14 +84,21 @@ def _calls(change: Change, style: Style) -> list[ToolCall]:
     edits = exact_edits(change.path, text, wanted)
     if edits is None or (style == "mixed" and len(lines_of(wanted)) <= SMALL):
         edits = [ToolCall("create_file", {"path": change.path, "content": wanted, "overwrite": True})]
+        if "\r\n" in text:
+            # Written over, it would keep the line ends it has.
+            executable = _chmod(change.path, "+x") if change.old_mode == "100755" else []
+            edits = [ToolCall("delete_file", {"path": change.path}), *edits, *executable]
     return [*edits, *_mode(change)]
 
 
 def _mode(change: Change) -> list[ToolCall]:
     if not change.turns_executable:
         return []
-    sign = "+x" if change.new_mode == "100755" else "-x"
-    return [ToolCall("run_command", {"command": f"chmod {sign} {shlex.quote(change.path)}"})]
+    return _chmod(change.path, "+x" if change.new_mode == "100755" else "-x")
+
+
+def _chmod(path: str, sign: str) -> list[ToolCall]:
+    return [ToolCall("run_command", {"command": f"chmod {sign} {shlex.quote(path)}"})]
 
 
 def _command(change: Change) -> ToolCall:
@@ -172,7 +179,7 @@ def _can_be_sent(call: ToolCall) -> bool:
 
 def _fits_a_patch(change: Change) -> bool:
     """Text on both sides, with at least one changed line."""
-    if change.is_link or change.old == change.new:
+    if change.is_link or change.old == change.new or b"\0" in change.old:
         return False
     try:
         change.old.decode()

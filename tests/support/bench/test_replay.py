@@ -111,7 +111,9 @@ def test_the_newest_commits_with_tests_are_taken_first(repository: Path) -> None
         (Change("a.py", "100644", "100644", b"a\n", b"\xff\n"), "text that is not UTF-8"),
         (Change("a.py", "100644", "100644", b"\xff\na\n", b"\xff\nb\n"), ""),
         (Change("sub", "000000", "160000", b"", b""), "a submodule"),
-        (Change("a.txt", "100644", "100644", b"a\n", b"b\n" * 200_000), "a file too big to edit"),
+        (Change("a.png", "100644", "000000", b"\x89PNG\0", b""), ""),
+        (Change("a.txt", "000000", "100644", b"", b"b\n" * 200_000), "a file too big to edit"),
+        (Change("a.txt", "100644", "100644", b"b\n" * 200_000, b"b\n" * 199_999), ""),
         (Change("a.txt", "100644", "100644", b"a\n", b"b\n" * 2000), "more than 1500 changed lines"),
     ],
 )
