@@ -102,7 +102,7 @@ class RunningEngine:
 
 @contextlib.contextmanager
 def open_engine() -> Iterator[RunningEngine]:
-    """In the first folder that no other run of the tests uses; what a killed run left there is ended first. NoEngineError if none can be."""
+    """In the first folder that no other run of the tests uses; what a killed run left there ends first. NoEngineError if none can be."""
     if os.geteuid() != 0:
         raise NoEngineError("run the tests as root: dockerd needs it")
     for program, package in (("dockerd", "docker.io"), ("docker", "docker.io"), ("debootstrap", "debootstrap")):

@@ -1,4 +1,4 @@
-"""Print the entries of a lock file, hashes and all, of the packages named: `locked.py requirements.lock NAME...`."""
+"""Print the entries of a lock file, hashes and all, of the packages that a list names: `locked.py requirements.lock tools.txt`."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ import sys
 from pathlib import Path
 
 
-def choose(text: str, names: list[str]) -> str:
+def choose(text: str, names: set[str]) -> str:
     """The entries in the order of the file. SystemExit names the packages that are missing."""
-    entries = re.findall(r"^([\w.-]+)==(?:.*\\\n)*.*\n", text, re.MULTILINE)
-    missing = set(names) - set(entries)
-    if missing:
+    entries = {found[1]: found[0] for found in re.finditer(r"^([\w.-]+)==(?:.*\\\n)*.*\n", text, re.MULTILINE)}
+    if missing := names - entries.keys():
         raise SystemExit(f"not locked: {', '.join(sorted(missing))}")
-    blocks = re.finditer(r"^([\w.-]+)==(?:.*\\\n)*.*\n", text, re.MULTILINE)
-    return "".join(block[0] for block in blocks if block[1] in names)
+    return "".join(entry for name, entry in entries.items() if name in names)
 
 
 if __name__ == "__main__":
-    sys.stdout.write(choose(Path(sys.argv[1]).read_text(), sys.argv[2:]))
+    sys.stdout.write(choose(Path(sys.argv[1]).read_text(), set(Path(sys.argv[2]).read_text().split())))

@@ -171,13 +171,24 @@ class DockerProvider:
             raise SandboxError(f"The engine has no image {self.image}.", _BUILD.format(image=self.image)) from error
 
     async def _try(self, image: str) -> Found:
+        """Under gVisor if the engine offers it and it works, unless another runtime is set."""
         info = await self.engine.call(lambda api: api.info())
-        offered = info.get("Runtimes") or {}
-        runtime = self._runtime or ("runsc" if "runsc" in offered else str(info.get("DefaultRuntime") or "runc"))
-        if runtime not in offered:
-            raise SandboxError(
-                f"The engine has no runtime {runtime}.", f"PERSEVERE_SANDBOX_RUNTIME may be one of: {', '.join(sorted(offered))}."
-            )
+        offered, default = info.get("Runtimes") or {}, str(info.get("DefaultRuntime") or "runc")
+        rootless = any("rootless" in str(option) for option in info.get("SecurityOptions") or ())
+        if self._runtime is not None and self._runtime not in offered:
+            choices = ", ".join(sorted(offered))
+            raise SandboxError(f"The engine has no runtime {self._runtime}.", f"PERSEVERE_SANDBOX_RUNTIME may be one of: {choices}.")
+        if self._runtime is not None or GVISOR not in offered or default == GVISOR:
+            return await self._try_runtime(image, self._runtime or default, rootless)
+        try:
+            return await self._try_runtime(image, GVISOR, rootless)
+        except SandboxUnreachableError:
+            raise
+        except SandboxError as error:
+            found = await self._try_runtime(image, default, rootless)
+            return replace(found, remarks=(*found.remarks, f"its {GVISOR} does not work: {error.message.rstrip('.')}"))
+
+    async def _try_runtime(self, image: str, runtime: str, rootless: bool) -> Found:
         with tempfile.TemporaryDirectory(prefix="persevere-probe-") as folder:
             workspace, shared = Path(folder, "workspace"), Path(folder, "shared")
             workspace.mkdir()

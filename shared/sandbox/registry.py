@@ -24,6 +24,10 @@ class SandboxSettings(Protocol):
     @property
     def sandbox(self) -> str: ...
     @property
+    def sandbox_image(self) -> str: ...
+    @property
+    def sandbox_runtime(self) -> str | None: ...
+    @property
     def sandbox_template(self) -> str: ...
     @property
     def sandbox_ttl_s(self) -> int: ...
@@ -53,6 +57,12 @@ def _process(settings: SandboxSettings) -> SandboxProvider:
     return ProcessProvider(settings.data_dir)
 
 
+def _docker(settings: SandboxSettings) -> SandboxProvider:
+    from shared.sandbox.docker import DockerProvider
+
+    return DockerProvider(settings.sandbox_image, settings.sandbox_runtime, settings.sandbox_ttl_s)
+
+
 def _e2b(settings: SandboxSettings) -> SandboxProvider:
     from shared.sandbox.e2b import E2BProvider
     from shared.sandbox.e2b_machine import E2BAccount
@@ -64,6 +74,7 @@ def _e2b(settings: SandboxSettings) -> SandboxProvider:
 PROVIDERS: dict[str, Callable[[SandboxSettings], SandboxProvider]] = {
     "bubblewrap": _bubblewrap,
     "landlock": _landlock,
+    "docker": _docker,
     "process": _process,
     "e2b": _e2b,
 }

@@ -8,8 +8,8 @@ name=${1:-persevere-sandbox}
 cache=${CACHE:-/var/tmp/persevere-sandbox}
 base=$(sed -n 's/^FROM debian:\([a-z]*\).*/\1/p' compose/sandbox/Dockerfile)
 python=$(command -v python3)
-tools=$("$python" compose/sandbox/locked.py requirements.lock $(sed -n 's/.*requirements.lock" \(.*\) >.*/\1/p' compose/sandbox/install.sh))
-key=$(printf '%s\n' "$tools" | cat compose/sandbox/{install.sh,locked.py,Dockerfile} - | sha256sum | cut -c1-16)
+tools=$("$python" compose/sandbox/locked.py requirements.lock compose/sandbox/tools.txt)
+key=$(printf '%s\n' "$tools" | cat compose/sandbox/{install.sh,locked.py,tools.txt,Dockerfile} - | sha256sum | cut -c1-16)
 mkdir -p "$cache"
 exec 9>"$cache/lock"
 flock 9
@@ -21,13 +21,13 @@ if [ ! -f "$cache/$key.tar" ]; then
     debootstrap --variant=minbase "$base" "$work/root" $mirror >"$work/log" 2>&1 || { tail -n 5 "$work/log" >&2; exit 1; }
     mkdir -p "$work/root/tmp/install/wheels"
     printf '%s\n' "$tools" >"$work/tools.txt"
-    version=$(chroot "$work/root" sh -c 'apt-cache show python3 2>/dev/null' | sed -n 's/^Version: \([0-9]*\.[0-9]*\).*/\1/p' | head -n1)
-    "$python" -m pip download --quiet --no-deps --require-hashes --only-binary :all: ${version:+--python-version "$version"} \
+    version=$(chroot "$work/root" sh -c 'apt-get update -qq >/dev/null; apt-cache show python3' | sed -n 's/^Version: \([0-9]*\.[0-9]*\).*/\1/p' | head -n1)
+    "$python" -m pip download -qq --no-deps --require-hashes --only-binary :all: ${version:+--python-version "$version"} \
         -r "$work/tools.txt" -d "$work/root/tmp/install/wheels"
-    cp compose/sandbox/install.sh compose/sandbox/locked.py requirements.lock "$work/root/tmp/install/"
+    cp compose/sandbox/{install.sh,locked.py,tools.txt} requirements.lock "$work/root/tmp/install/"
     cp -L /etc/resolv.conf "$work/root/etc/resolv.conf" 2>/dev/null || true
     [ ! -d /etc/apt/apt.conf.d ] || grep -rhi 'proxy' /etc/apt/apt.conf.d >"$work/root/etc/apt/apt.conf.d/99proxy" 2>/dev/null || true
-    WHEELS=/tmp/install/wheels chroot "$work/root" sh /tmp/install/install.sh >"$work/log" 2>&1 || { tail -n 20 "$work/log" >&2; exit 1; }
+    env -i PATH="$PATH" LANG=C.UTF-8 WHEELS=/tmp/install/wheels chroot "$work/root" sh /tmp/install/install.sh >"$work/log" 2>&1 || { tail -n 20 "$work/log" >&2; exit 1; }
     rm -rf "$work/root/tmp/install" "$work/root/etc/resolv.conf" "$work/root/etc/apt/apt.conf.d/99proxy"
     find "$cache" -maxdepth 1 -name '*.tar' -mtime +14 -delete
     tar -C "$work/root" --numeric-owner --sort=name --exclude=./proc/* --exclude=./sys/* -cf "$work/root.tar" .

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
 from shared.sandbox.bubblewrap import BubblewrapProvider
+from shared.sandbox.docker import DockerProvider, Found
 from shared.sandbox.landlock import LandlockProvider
 from shared.sandbox.port import Limits, Sandbox, SandboxProvider, SandboxSpec
 from shared.sandbox.process import ProcessProvider
@@ -15,17 +16,28 @@ from shared.sandbox.process import ProcessProvider
 LIMITS = Limits(memory_mb=256, processes=40, disk_mb=40, output_bytes=100_000)
 
 
-@pytest.fixture(params=["bubblewrap", "landlock", "process"])
+ELSEWHERE = ("docker", "gvisor")
+_seen: dict[str, Found | None] = {}
+"""What a trial of a runtime showed: one for the whole run."""
+
+
+@pytest.fixture(params=["bubblewrap", "landlock", "process", "docker", pytest.param("gvisor", marks=pytest.mark.slow)])
 async def provider(request: pytest.FixtureRequest, tmp_path: Path) -> SandboxProvider:
-    found: dict[str, SandboxProvider] = {
-        "bubblewrap": BubblewrapProvider(),
-        "landlock": LandlockProvider(tmp_path / "data"),
-        "process": ProcessProvider(tmp_path / "data"),
+    makers: dict[str, Callable[[], SandboxProvider]] = {
+        "bubblewrap": BubblewrapProvider,
+        "landlock": lambda: LandlockProvider(tmp_path / "data"),
+        "process": lambda: ProcessProvider(tmp_path / "data"),
+        "docker": lambda: DockerProvider(runtime="runc", found=_seen.get("docker")),
+        "gvisor": lambda: DockerProvider(runtime="runsc", found=_seen.get("gvisor")),
     }
-    provider = found[request.param]
+    if request.param in ELSEWHERE:
+        request.getfixturevalue("docker_engine")
+    provider = makers[request.param]()
     probe = await provider.probe()
     if not probe.works:
         pytest.skip(f"{probe.reason}. {probe.next_step}")
+    if isinstance(provider, DockerProvider):
+        _seen[request.param] = provider.found
     return provider
 
 

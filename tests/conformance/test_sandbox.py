@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import os
-import shutil
 import socket
-import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -21,19 +21,17 @@ from shared.sandbox.port import Command, Sandbox, SandboxProvider, SandboxSpec
 from shared.types import CommandResult
 from tests.conformance.conftest import LIMITS
 
-PYTHON = os.path.realpath(sys.executable)
-
 
 async def shell(sandbox: Sandbox, script: str, timeout_s: float = 20, stdin: bytes = b"") -> CommandResult:
     return await sandbox.run(Command(argv=["/bin/sh", "-c", script], timeout_s=timeout_s, stdin=stdin))
 
 
 async def python(sandbox: Sandbox, script: str, timeout_s: float = 20) -> CommandResult:
-    return await sandbox.run(Command(argv=[PYTHON, "-c", script], timeout_s=timeout_s))
+    return await sandbox.run(Command(argv=[sandbox.system.python, "-c", script], timeout_s=timeout_s))
 
 
 def alive(marker: str) -> bool:
-    """Whether a process of the host has `marker` in its command line."""
+    """Whether a process that this machine sees has `marker` in its command line."""
     for entry in Path("/proc").iterdir():
         try:
             if entry.name.isdigit() and marker.encode() in (entry / "cmdline").read_bytes():
@@ -41,6 +39,23 @@ def alive(marker: str) -> bool:
         except OSError:
             continue
     return False
+
+
+async def lives(sandbox: Sandbox, marker: str) -> bool:
+    """The same, asked inside too where the machine is another: from here its processes may not be seen."""
+    if sandbox.system.host:
+        return alive(marker)
+    script = """
+import os, sys
+marker = sys.stdin.buffer.read()
+for name in filter(str.isdigit, os.listdir("/proc")):
+    try: found = marker in open(f"/proc/{name}/cmdline", "rb").read()
+    except OSError: continue
+    if found: print("alive")
+"""
+    asked = await sandbox.run(Command(argv=[sandbox.system.python, "-c", script], stdin=marker.encode(), timeout_s=20))
+    assert asked.ok, asked.stderr
+    return alive(marker) or asked.stdout != ""
 
 
 async def test_exit_codes_and_both_streams(sandbox: Sandbox) -> None:
@@ -54,6 +69,47 @@ async def test_stdin_and_binary_output(sandbox: Sandbox) -> None:
     assert (await shell(sandbox, "cat", stdin=b"x" * 300_000 + b"end")).stdout.endswith("end")
     assert (await shell(sandbox, "cat")).stdout == ""
     assert (await shell(sandbox, r"printf 'a\377b\000c'")).stdout == "a\ufffdb\0c"
+
+
+async def test_the_workspace_comes_in_and_what_changed_goes_back(provider: SandboxProvider, workspace: Path, tmp_path: Path) -> None:
+    (tmp_path / "outside").write_text("mine")
+    (workspace / "kept").write_text("kept")
+    (workspace / "kept").chmod(0o755)
+    (workspace / "é\u202e ü\n").write_text("odd")
+    (workspace / "same").write_text("aaaa")
+    (workspace / "gone").write_text("x")
+    (workspace / "old").mkdir()
+    (workspace / "old/f").write_text("moved")
+    (workspace / "empty").mkdir()
+    (workspace / "out").symlink_to(tmp_path / "outside")
+    (workspace / os.fsdecode(b"bad\xff")).write_text("bytes")
+    opened = await provider.open(SandboxSpec(workspace=workspace, task_id="t", limits=LIMITS))
+    try:
+        assert (await shell(opened, "test -x kept && test -d empty && cat \"$(printf 'bad\\377')\" && readlink out")).stdout.endswith(
+            "outside\n"
+        )
+        await opened.collect()
+        await shell(opened, "touch -r same stamp; printf bbbb >same; touch -r stamp same; rm gone stamp")
+        await shell(opened, "mv old new; ln -s new/f link; chmod 700 kept; mkdir n")
+        await opened.collect()
+        assert (workspace / "same").read_text() == "bbbb"
+        assert not (workspace / "gone").exists()
+        assert not (workspace / "old").exists()
+        assert (workspace / "new/f").read_text() == "moved"
+        assert os.readlink(workspace / "link") == "new/f"
+        assert (workspace / "kept").stat().st_mode & 0o777 == 0o700
+        assert (workspace / "n").is_dir()
+        await shell(opened, "rm -r new; echo f >new; rm link; mkdir link; echo in >link/f; echo cccc >same; rmdir empty; ln -s / empty")
+        await opened.collect()
+        await shell(opened, "printf dddd >same")
+        await opened.collect()
+    finally:
+        await opened.aclose()
+    assert ((workspace / "new").read_text(), (workspace / "link/f").read_text()) == ("f\n", "in\n")
+    assert (workspace / "same").read_text() == "dddd"
+    assert os.readlink(workspace / "empty") == "/"
+    assert (workspace / "é\u202e ü\n").read_text() == "odd"
+    assert (tmp_path / "outside").read_text() == "mine"
 
 
 async def test_output_streams_while_it_runs(sandbox: Sandbox) -> None:
@@ -77,12 +133,13 @@ async def test_a_failing_sink_ends_the_command(sandbox: Sandbox) -> None:
     assert time.monotonic() - started < 5
 
 
-async def test_files_are_the_hosts_files(sandbox: Sandbox, workspace: Path) -> None:
+async def test_files_come_to_the_host(sandbox: Sandbox, workspace: Path) -> None:
     data = bytes(range(256)) * 40_000
     await sandbox.write("deep/er/f ü", data)
     assert await sandbox.read("deep/er/f ü") == data
     assert (await sandbox.run(Command(argv=["wc", "-c", "f ü"], cwd="deep/er"))).stdout.startswith(str(len(data)))
     await shell(sandbox, "echo hi >made; pwd >where")
+    await sandbox.collect()
     assert (workspace / "made").read_text() == "hi\n"
     assert (workspace / "where").read_text().strip() == str(sandbox.root)
     assert await sandbox.exists("made")
@@ -91,6 +148,22 @@ async def test_files_are_the_hosts_files(sandbox: Sandbox, workspace: Path) -> N
         await sandbox.read("missing")
     with pytest.raises(NotFoundError):
         await sandbox.run(Command(argv=["true"], cwd="missing"))
+
+
+async def test_bytes_of_every_kind_go_both_ways(provider: SandboxProvider, workspace: Path) -> None:
+    spec = SandboxSpec(workspace=workspace, task_id="t", limits=replace(LIMITS, disk_mb=200))
+    (workspace / "there").write_bytes(data := os.urandom(1 << 20) * 64)
+    opened = await provider.open(spec)
+    try:
+        counted = await shell(opened, "sha256sum there; cp there back; printf 'a\\377b\\000c\\r\\n' >odd")
+        assert counted.stdout.split()[0] == hashlib.sha256(data).hexdigest()
+        await opened.collect()
+        assert await opened.read("odd") == b"a\xffb\0c\r\n"
+        await opened.write("odd", b"\r\n\0\xfe")
+        assert (await shell(opened, "wc -c <odd")).stdout.strip() == "4"
+    finally:
+        await opened.aclose()
+    assert (workspace / "back").read_bytes() == data
 
 
 async def test_paths_that_leave_are_refused(sandbox: Sandbox, workspace: Path, tmp_path: Path) -> None:
@@ -122,20 +195,20 @@ async def test_time_limit_kills_children_that_left(sandbox: Sandbox) -> None:
     result = await shell(sandbox, f"(setsid setsid sleep {marker} >/dev/null 2>&1 &); echo started; sleep 60", timeout_s=0.6)
     assert (result.stopped_by, result.exit_code, result.stdout) == ("timeout", None, "started\n")
     assert time.monotonic() - started < 5
-    assert not alive(marker)
+    assert not await lives(sandbox, marker)
     assert (await shell(sandbox, f"(setsid setsid sleep {marker} >/dev/null 2>&1 &); sleep 0.2")).exit_code == 0
-    assert not alive(marker)
+    assert not await lives(sandbox, marker)
 
 
 async def test_cancelling_kills_the_tree_first(sandbox: Sandbox) -> None:
     marker = f"5{os.getpid()}.25"
     running = asyncio.create_task(shell(sandbox, f"(setsid sleep {marker} &); sleep {marker}", timeout_s=60))
-    while not alive(f"sleep\0{marker}"):
+    while not await lives(sandbox, f"sleep\0{marker}"):
         await asyncio.sleep(0.02)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert not alive(marker)
+    assert not await lives(sandbox, marker)
 
 
 async def test_a_paused_sandbox_stands_still_and_goes_on(sandbox: Sandbox) -> None:
@@ -213,12 +286,28 @@ async def test_disk_limit(sandbox: Sandbox) -> None:
 async def test_one_file_over_the_disk_limit(sandbox: Sandbox) -> None:
     result = await shell(sandbox, "head -c 200M /dev/zero >big")
     assert result.stopped_by == "disk"
-    assert Path(sandbox.root, "big").stat().st_size <= LIMITS.disk_mb << 20
+    assert int((await shell(sandbox, "wc -c <big")).stdout) <= LIMITS.disk_mb << 20
 
 
 async def test_twenty_at_once(sandbox: Sandbox) -> None:
     results = await asyncio.gather(*(shell(sandbox, f"sleep 0.1; echo {number}") for number in range(20)))
     assert [result.stdout for result in results] == [f"{number}\n" for number in range(20)]
+
+
+async def test_twenty_sandboxes_at_once(provider: SandboxProvider, tmp_path: Path) -> None:
+    async def use(number: int) -> str:
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        opened = await provider.open(SandboxSpec(workspace=folder, task_id=f"t{number}", limits=LIMITS))
+        try:
+            await opened.write("f", str(number).encode())
+            result = await shell(opened, "cat f; touch done")
+            await opened.collect()
+            return result.stdout if (folder / "done").exists() else "not collected"
+        finally:
+            await opened.aclose()
+
+    assert await asyncio.gather(*(use(number) for number in range(20))) == [str(number) for number in range(20)]
 
 
 async def test_nothing_outside_is_read_or_written(isolated: Sandbox | None, tmp_path: Path) -> None:
@@ -247,6 +336,7 @@ async def test_readable_and_writable_folders(provider: SandboxProvider, workspac
     opened = await provider.open(spec)
     try:
         result = await shell(opened, f"cat '{readable}/f'; touch '{readable}/g'; touch '{writable}/h'")
+        await opened.collect()
     finally:
         await opened.aclose()
     assert result.stdout == "seen"
@@ -292,7 +382,10 @@ call("io_uring", 425, 1, 0)
 call("kill host", 62, int(os.environ.get("HOST_PID")), 0) if os.uname().machine == "x86_64" else None
 print("done")
 """
-    command = Command(argv=[PYTHON, "-c", script], environment={"HOST_PID": str(os.getpid() if isolated.provider == "landlock" else 99999)})
+    command = Command(
+        argv=[isolated.system.python, "-c", script],
+        environment={"HOST_PID": str(os.getpid() if isolated.provider == "landlock" else 99999)},
+    )
     assert (await isolated.run(command)).stdout == "done\n"
 
 
@@ -351,12 +444,10 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[_Ind
 
 
 async def test_registries_are_reached_without_their_credentials(sandbox: Sandbox, index: type[_Index]) -> None:
-    if shutil.which(PYTHON) is None:
-        pytest.skip("install Python with pip: python -m ensurepip")
-    install = [PYTHON, "-m", "pip", "install", "-vvv", "--no-deps", "--target", "packages", "tinything"]
+    install = [sandbox.system.python, "-m", "pip", "install", "-vvv", "--no-deps", "--target", "packages", "tinything"]
     allowed = await sandbox.run(Command(argv=install, registries=True, timeout_s=60))
     assert allowed.exit_code == 0, allowed.stderr
-    assert Path(sandbox.root, "packages/tinything.py").exists()
+    assert await sandbox.exists("packages/tinything.py")
     assert any(path.endswith(".whl") for path in index.seen)
     shown = await sandbox.run(Command(argv=["/bin/sh", "-c", "env; cat /etc/pip.conf"], registries=True))
     everything = allowed.stdout + allowed.stderr + shown.stdout
@@ -377,7 +468,7 @@ for url in (root + "/file/x/y", root + "/pip/0/../../admin", root + "/pip/9/", r
     try: print("reached", url, urllib.request.urlopen(url, timeout=5).status)
     except urllib.error.HTTPError as error: print(error.code)
 """
-    result = await sandbox.run(Command(argv=[PYTHON, "-c", script], registries=True, timeout_s=30))
+    result = await sandbox.run(Command(argv=[sandbox.system.python, "-c", script], registries=True, timeout_s=30))
     assert result.stdout.split() == ["403", "403", "404", "403", "403"], result.stderr
 
 

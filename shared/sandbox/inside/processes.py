@@ -28,11 +28,10 @@ def adopts() -> bool:
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        grandchild = os.fork()
-        if grandchild:
+        middle = os.getpid()
+        if os.fork():
             os._exit(0)
-        parent = os.getppid()
-        while os.getppid() == parent and parent != 1:
+        while os.getppid() == middle:
             time.sleep(0.001)
         os.write(writing, b"%d" % os.getppid())
         os._exit(0)

@@ -16,6 +16,8 @@ from shared.sandbox.registry import choose_sandbox
 class Chosen:
     data_dir: Path
     sandbox: str
+    sandbox_image: str = "persevere-sandbox"
+    sandbox_runtime: str | None = None
     sandbox_template: str = "persevere"
     sandbox_ttl_s: int = 3600
     e2b_api_key: SecretStr | None = None
@@ -26,7 +28,7 @@ class Chosen:
 async def test_an_unknown_name_lists_the_valid_ones(tmp_path: Path) -> None:
     with pytest.raises(SandboxError) as caught:
         await choose_sandbox(Chosen(tmp_path, "chroot"))
-    assert "auto, bubblewrap, landlock, process" in caught.value.next_step
+    assert "auto, bubblewrap, landlock, docker, process" in caught.value.next_step
 
 
 async def test_process_only_when_asked_for(tmp_path: Path) -> None:
