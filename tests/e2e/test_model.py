@@ -51,7 +51,7 @@ SCRIPT: list[Say] = [
 ]
 
 
-async def _finish(resources: Resources, task_id: str) -> tuple[Task, list[Approval]]:
+async def finish(resources: Resources, task_id: str) -> tuple[Task, list[Approval]]:
     asked: list[Approval] = []
     async with asyncio.timeout(120):
         while True:
@@ -83,7 +83,7 @@ async def test_from_the_chat_to_the_pull_request(provider: str, tmp_path: Path, 
             conversation = Conversation(resources, TaskService(resources), ApprovalService(resources))
             answer = await conversation.turn(ChatTurn(message=REQUEST, user_id="local", context={"repo": str(repository)}))
             assert answer.task_id is not None, answer
-            task, asked = await _finish(resources, answer.task_id)
+            task, asked = await finish(resources, answer.task_id)
     assert (task.status, task.outcome, task.error) == (TaskStatus.COMPLETED, "pull_request", None)
     assert [approval.gate.value for approval in asked] == ["plan", "diff"]
     assert asked[-1].subject["review"]["comments"] == [{**NOTE, "suggestion": ""}]
