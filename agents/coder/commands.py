@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from agents.context import OpenWorkspace, TaskContext
 from agents.loop.changes import Changes
 from agents.loop.text import cut, one_line
 from shared.errors import InvalidRequestError, TaskFailedError
+from shared.forge.port import Diff
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 OUTPUT = 12_000
 TIMEOUT_S = 120.0
 LONGEST_S = 600.0
+_SECTION = re.compile(rb"^diff --git ", re.MULTILINE)
 
 
 class Commands:
@@ -41,7 +44,6 @@ class Commands:
             limit = max(1.0, min(timeout_s, LONGEST_S))
             ran = await self._workspace.run(["sh", "-c", command], timeout_s=limit, environment=self._environment)
             undone = await self.undo_outside()
-            self._scope.links = await find_links(self._workspace)
         ended = f"stopped ({ran.stopped_by})" if ran.stopped_by else f"exit code {ran.exit_code}"
         parts = [f"{ended}, {ran.duration_s:.1f} s"]
         for name, text in (("stdout", ran.stdout), ("stderr", ran.stderr)):
@@ -53,25 +55,26 @@ class Commands:
 
     async def undo_outside(self) -> list[str]:
         """The paths that were changed and are not in the plan, as they were again. TaskFailedError when one cannot be brought back."""
-        outside, patch = await self._outside()
+        outside, diff = await self._outside()
         left = outside
         if outside:
             for path in outside:
                 await self._bring_back(path)
-            left, patch = await self._outside()
+            left, diff = await self._outside()
         for mode in ("755", "644"):
             if left:
                 await self._workspace.run(["chmod", mode, "--", *(f"./{path}" for path in left)], timeout_s=60)
-                left, patch = await self._outside()
+                left, diff = await self._outside()
         if left:
             raise left_the_plan(left)
-        self._changes.ran(patch)
+        self._changes.ran(diff.patch)
+        self._scope.links = with_links_of(diff, self._scope.links)
         return outside
 
-    async def _outside(self) -> tuple[list[str], bytes]:
+    async def _outside(self) -> tuple[list[str], Diff]:
         """The changed paths that are not in the plan, and the whole change."""
         diff = await self._workspace.diff()
-        return self._scope.outside(diff.stats.get("paths", [])), diff.patch
+        return self._scope.outside(diff.stats.get("paths", [])), diff
 
     async def _bring_back(self, path: str) -> None:
         task = self._context.task
@@ -97,6 +100,24 @@ async def find_links(workspace: OpenWorkspace) -> frozenset[str]:
     """The workspace's symbolic links."""
     ran = await workspace.run(["find", ".", "-type", "l", "-print0"], timeout_s=60)
     return frozenset(path.removeprefix("./") for path in ran.stdout.split("\0") if path)
+
+
+def with_links_of(diff: Diff, links: frozenset[str]) -> frozenset[str]:
+    """`links` with those that a change makes and without those it takes away."""
+    if b" 120000\n" not in diff.patch:
+        return links
+    heads: dict[bytes, bytes] = {}
+    for section in _SECTION.split(diff.patch)[1:]:
+        # A file that became a link has two sections.
+        names, _, rest = section.partition(b"\n")
+        heads[names] = heads.get(names, b"\n") + rest.partition(b"\n@@ ")[0] + b"\n"
+    found = set(links)
+    for path, head in zip(diff.stats["paths"], heads.values(), strict=False):
+        if b"\nnew file mode 120000\n" in head or b"\nnew mode 120000\n" in head:
+            found.add(path)
+        elif b"\ndeleted file mode 120000\n" in head or b"\nold mode 120000\n" in head:
+            found.discard(path)
+    return frozenset(found)
 
 
 def left_the_plan(paths: list[str]) -> TaskFailedError:

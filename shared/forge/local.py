@@ -8,6 +8,7 @@ import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from shared.errors import ConflictError, RepositoryError
 from shared.forge import fingerprint, objects, readers, source, worktree
@@ -43,6 +44,7 @@ class LocalForge:
         self._making = asyncio.Lock()
         self._known: Remembered[_Facts] = Remembered(64)
         self._trees: Remembered[TreeState] = Remembered(16)
+        self._diffs: WeakKeyDictionary[Checkout, Diff] = WeakKeyDictionary()
 
     async def inspect(self, repo: str, branch: str | None = None) -> RepositoryInfo:
         """Asks git only when something in the repository changed since it was asked last."""
@@ -106,9 +108,12 @@ class LocalForge:
         return Checkout(folder, git_dir, base_commit)
 
     async def diff(self, checkout: Checkout) -> Diff:
-        await worktree.record(checkout.folder, checkout.git_dir, len(checkout.base_commit))
-        patch, stats = await worktree.compare(checkout.git_dir, checkout.base_commit)
-        return Diff(checkout.base_commit, patch, stats)
+        """Compared only when something changed since the last time."""
+        changed = await worktree.record(checkout.folder, checkout.git_dir, len(checkout.base_commit))
+        if changed or (known := self._diffs.get(checkout)) is None:
+            known = Diff(checkout.base_commit, *await worktree.compare(checkout.git_dir, checkout.base_commit))
+            self._diffs[checkout] = known
+        return known
 
     async def compare(self, repo: str, head: str, base: str | None = None) -> Comparison:
         found = await locate(repo)

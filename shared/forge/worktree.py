@@ -19,16 +19,21 @@ Entry = tuple[bytes, bytes, bytes]
 """Mode, path, content."""
 
 
-async def record(folder: Path, git_dir: Path, id_length: int) -> None:
-    """Bring the index of `git_dir` up to what is in `folder`. `id_length` is that of an object id in hexadecimal digits."""
-    changed = await run_git("diff-files", "-z", "--raw", "--no-renames", "--ignore-submodules=all", git_dir=git_dir, work_tree=folder)
-    untracked = await run_git("ls-files", "--others", "--exclude-standard", "-z", git_dir=git_dir, work_tree=folder)
+async def record(folder: Path, git_dir: Path, id_length: int) -> bool:
+    """Bring the index of `git_dir` up to what is in `folder`; whether anything was to do.
+
+    `id_length` is that of an object id in hexadecimal digits.
+    """
+    changed, untracked = await asyncio.gather(
+        run_git("diff-files", "-z", "--raw", "--no-renames", "--ignore-submodules=all", git_dir=git_dir, work_tree=folder),
+        run_git("ls-files", "--others", "--exclude-standard", "-z", git_dir=git_dir, work_tree=folder),
+    )
     fields = changed.stdout.split(b"\0")[:-1]
     paths = [path for head, path in zip(fields[::2], fields[1::2], strict=True) if not head.startswith(b":160000")]
     # A name that ends with a slash is a repository made inside the workspace.
     paths += [path for path in untracked.stdout.split(b"\0")[:-1] if not path.endswith(b"/")]
     if not paths:
-        return
+        return False
     gone: list[bytes] = []
     lines: list[bytes] = []
     batches = _batches(folder, paths, gone)
@@ -38,6 +43,7 @@ async def record(folder: Path, git_dir: Path, id_length: int) -> None:
     nothing = b"0 " + b"0" * id_length + b"\t"
     lines = [nothing + path for path in gone] + lines
     await run_git("update-index", "--replace", "-z", "--index-info", git_dir=git_dir, stdin=b"\0".join(lines) + b"\0")
+    return True
 
 
 def _batches(folder: Path, paths: list[bytes], gone: list[bytes]) -> Iterator[list[Entry]]:
@@ -106,13 +112,15 @@ async def compare(git_dir: Path, base_commit: str, head_commit: str | None = Non
     index = ("--cached",) if head_commit is None else ()
     plain = (*index, "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color", "--ignore-submodules=all")
     form = ("--binary", "--full-index", "--unified=3", "--diff-algorithm=myers", "--src-prefix=a/", "--dst-prefix=b/")
-    patch = (await run_git("diff", *plain, *form, *revisions, "--", git_dir=git_dir)).stdout
-    counts = (await run_git("diff", *plain, "--numstat", "-z", *revisions, "--", git_dir=git_dir)).stdout
+    whole, counted = await asyncio.gather(
+        run_git("diff", *plain, *form, *revisions, "--", git_dir=git_dir),
+        run_git("diff", *plain, "--numstat", "-z", *revisions, "--", git_dir=git_dir),
+    )
     insertions = deletions = 0
     paths = []
-    for row in counts.split(b"\0")[:-1]:
+    for row in counted.stdout.split(b"\0")[:-1]:
         plus, minus, path = row.split(b"\t", 2)
         insertions += int(plus) if plus != b"-" else 0
         deletions += int(minus) if minus != b"-" else 0
         paths.append(path.decode(errors="replace"))
-    return patch, {"files": len(paths), "insertions": insertions, "deletions": deletions, "paths": paths}
+    return whole.stdout, {"files": len(paths), "insertions": insertions, "deletions": deletions, "paths": paths}

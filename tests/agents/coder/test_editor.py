@@ -227,3 +227,14 @@ async def test_the_output_of_a_command_is_bounded(scene: Scene) -> None:
         assert len(said) < 13_000
         assert "characters left out" in said
         assert "stopped (timeout)" in await commands.run_command("sleep 30", timeout_s=1)
+
+
+async def test_a_link_that_a_command_makes_or_takes_away_is_known(scene: Scene) -> None:
+    async with opened(scene) as (editor, commands, workspace):
+        if not scene.context.isolated:
+            pytest.skip("commands need a sandbox that isolates: install bubblewrap")
+        await commands.run_command("ln -sf crlf.txt app.py; rm link.py; printf 'x = 1\\n' > link.py; printf 'a\\n' >> requirements.txt")
+        with pytest.raises(InvalidRequestError, match="symbolic link"):
+            await editor.create_file("app.py", "y = 1\n", overwrite=True)
+        await editor.edit_file("link.py", "x = 1", "x = 2")
+        assert await workspace.read("link.py") == b"x = 2\n"
