@@ -49,7 +49,7 @@ class Exchange:
 
 @dataclass
 class Fault:
-    """What befalls the next requests whose `METHOD path` matches: a refusal, or the work done but its answer lost."""
+    """What befalls the next requests whose `METHOD path` matches: a refusal, some other body, or the work done but its answer lost."""
 
     pattern: str
     times: int
@@ -57,6 +57,7 @@ class Fault:
     message: str = ""
     headers: Sequence[tuple[str, str]] = ()
     lost: bool = False
+    body: bytes | None = None
 
 
 class E2BStandIn(ControlPlane):
@@ -82,6 +83,10 @@ class E2BStandIn(ControlPlane):
     def lose(self, pattern: str, times: int = 1) -> None:
         """Do what is asked, but lose the answer."""
         self.faults.append(Fault(pattern, times, lost=True))
+
+    def say(self, pattern: str, status: int, body: bytes, times: int = 1) -> None:
+        """Answer with a body that is none of E2B's."""
+        self.faults.append(Fault(pattern, times, status, body=body))
 
     def become(self, mode: Mode, part: Literal["api", "envd", "both"] = "both") -> None:
         """Unreachable in some way, or reachable again with "". Connections can only be refused for both parts."""
@@ -156,11 +161,16 @@ class E2BStandIn(ControlPlane):
         fault = next((fault for fault in self.faults if fault.times and re.fullmatch(fault.pattern, exchange.name)), None)
         if fault is not None:
             fault.times -= 1
+            if fault.body is not None:
+                await _answer(Reply(fault.status, fault.body, [("content-type", "application/json")]), send)
+                return
             if not fault.lost:
                 raise Refused(fault.status, fault.message, fault.headers)
         if inside and exchange.path not in ("/health", "/files"):
             kept = self._inside(exchange)
-            await kept.rpc[exchange.path.startswith("/filesystem")](scope, receive, send)
+            await kept.rpc[exchange.path.startswith("/filesystem")](scope, receive, _unsaid if fault is not None else send)
+            if fault is not None:
+                raise _Dropped
             return
         more = True
         while more:
@@ -251,6 +261,10 @@ class E2BStandIn(ControlPlane):
         self._server.should_exit = self._server.force_exit = True
         for connection in list(self._server.server_state.connections):
             connection.transport.abort()
+
+
+async def _unsaid(message: Any) -> None:
+    """An answer that nobody hears."""
 
 
 async def _answer(reply: Reply, send: Any) -> None:

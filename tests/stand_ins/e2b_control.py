@@ -35,6 +35,7 @@ _CREATE = {
     "metadata": dict,
     "envVars": dict,
 }
+_NETWORK = {"allowPublicTraffic", "allowOut", "denyOut", "maskRequestHost", "rules"}
 _LISTED = {"metadata", "state", "nextToken", "limit", "order", "startedAfter", "template"}
 _CROWDED = "you have reached the maximum number of concurrent E2B sandboxes ({}). If you need more, please contact us"
 
@@ -97,7 +98,9 @@ class ControlPlane:
 
     def __init__(self, folder: Path, readable: Sequence[Path] = ()) -> None:
         self.key, self.templates = KEY, {"persevere"}
-        self.concurrent, self.longest_s = 100, 24 * 3600
+        self.concurrent, self.longest_s, self.page = 100, 24 * 3600, 100
+        self.knows_keys = True
+        """Whether the same idempotency key makes the same sandbox; older control planes ignore it."""
         self.sandboxes: dict[str, Kept] = {}
         self.history: list[tuple[str, str]] = []
         """What became of which sandbox: created, paused, resumed, killed."""
@@ -156,13 +159,15 @@ class ControlPlane:
         for name, value in body.items():
             if name not in _CREATE or not isinstance(value, _CREATE[name]):
                 raise Refused(400, f"Error when parsing request: property {name!r} is unsupported or of another type")
+        if unknown := set(body.get("network", {})) - _NETWORK:
+            raise Refused(400, f"Error when parsing request: property {sorted(unknown)[0]!r} is unsupported")
         for name in ("metadata", "envVars"):
             if not all(isinstance(value, str) for value in body.get(name, {}).values()):
                 raise Refused(400, f"Error when parsing request: {name} must hold strings")
         if body.get("templateID") not in self.templates:
             raise Refused(404, f"template '{body.get('templateID')}' not found")
         timeout = self._timeout(body.get("timeout", 300))
-        known = next((kept for kept in self.sandboxes.values() if key and kept.key == key), None)
+        known = next((kept for kept in self.sandboxes.values() if key and self.knows_keys and kept.key == key), None)
         if known is not None:
             return Reply.json(201, known.opened())
         if len([kept for kept in self.sandboxes.values() if kept.state == "running"]) >= self.concurrent:
@@ -199,6 +204,7 @@ class ControlPlane:
             if kept.state in states and wanted.items() <= kept.metadata.items() and asked.get("template", kept.template) == kept.template
         ]
         start = next((number + 1 for number, kept in enumerate(found) if kept.id == asked.get("nextToken")), 0)
+        limit = min(limit, self.page)
         page = found[start : start + limit]
         more = [("x-next-token", page[-1].id)] if start + limit < len(found) else []
         return Reply.json(200, [kept.summary() for kept in page], more)
