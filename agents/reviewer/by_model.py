@@ -35,7 +35,7 @@ LIMITS = LoopLimits(model_calls=40, tool_calls=100)
 async def ask_for_review(context: TaskContext, state: ReviewerState, stopping: Stopping = never) -> Json:
     """The review. TaskFailedError `review_invalid` when it is still malformed after one repair."""
     assert context.models is not None
-    await context.journal.log(Stage.REVIEW, f"reviewing with {context.models.name}")
+    await context.journal.update(Stage.REVIEW, details=f"reviewing with {context.models.name}")
     subject = await find_subject(context, state)
     changes = read_changes(subject.patch)
     about: Json = {"agent": "reviewer", "of": subject.of, "subject": subject.title, "patch": sha256_hex(subject.patch)}

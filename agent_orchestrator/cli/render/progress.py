@@ -40,7 +40,7 @@ class Progress:
         self._detail = ""
         self._since = clock()
         self._plan: Text | None = None
-        self._decided = False
+        self._decided = self._reviews = False
         self._own: set[str] = set()
         self._cost = ""
         self._told_cost = ""
@@ -48,7 +48,7 @@ class Progress:
     def event(self, event: Json) -> None:
         stage = str(event.get("stage", ""))
         if stage != self._stage:
-            self._enter(stage)
+            self._enter(stage, reviews=stage == "review" and event.get("type") == "log")
         shown = self._describe(event)
         if shown is not None:
             self._console.print(shown)
@@ -73,17 +73,22 @@ class Progress:
             self._live.stop()
             self._live = None
 
-    def _enter(self, stage: str) -> None:
-        """A plan that is asked about next is shown there, otherwise it is told in one line."""
+    def _enter(self, stage: str, *, reviews: bool) -> None:
+        """A plan that is asked about next is shown there, otherwise it is told in one line. `reviews`: a model's review begins."""
         if self._plan is not None:
-            self._console.print(self._row("✓", "planned", "green") if stage == "review" else self._plan)
+            self._console.print(self._row("✓", "planned", "green") if stage == "review" and not reviews else self._plan)
         self._plan, self._decided = None, False
         if self._cost != self._told_cost:
             self._console.print(Text("· ", style="dim").append(f"so far {self._cost}", style="dim"))
             self._told_cost = self._cost
-        self._stage, self._detail, self._since = stage, "", self._clock()
-        if not self._console.is_terminal and stage in STAGE_WORDS and stage not in ("review", "report"):
-            self._console.print(Text(f"[{stage}] {STAGE_WORDS[stage]}"), soft_wrap=True)
+        self._stage, self._detail, self._since, self._reviews = stage, "", self._clock(), reviews
+        if not self._console.is_terminal and (reviews or (stage in STAGE_WORDS and stage not in ("review", "report"))):
+            self._console.print(Text(f"[{stage}] {self._words()}"), soft_wrap=True)
+
+    def _words(self) -> str:
+        if self._reviews:
+            return "a model reads the change"
+        return STAGE_WORDS.get(self._stage, clean(self._stage, lines=False) or "starting")
 
     def _describe(self, event: Json) -> Text | None:
         kind = event.get("type")
@@ -92,6 +97,9 @@ class Progress:
             warns = event.get("level") in ("warning", "error")
             if self._log or warns:
                 return self._row("!" if warns else "·", clean(event.get("message", "")), "yellow" if warns else "dim")
+            return None
+        if kind == "approval_required":
+            self._reviews = False
             return None
         if kind == "usage":
             self._cost = cost_words(event.get("total"))
@@ -132,7 +140,7 @@ class Progress:
 
     def current(self) -> Text:
         """The live line: the stage, its elapsed time and the last thing that was said."""
-        words = "going on" if self._decided else STAGE_WORDS.get(self._stage, clean(self._stage, lines=False) or "starting")
+        words = "going on" if self._decided else self._words()
         line = Text(f"{words}  ", style="bold", no_wrap=True, overflow="ellipsis").append(
             seconds(self._clock() - self._since), style="cyan"
         )

@@ -12,6 +12,7 @@ from agent_orchestrator.approvals.service import ApprovalService
 from agent_orchestrator.conversation.service import ChatTurn, Conversation
 from agent_orchestrator.resources import Resources
 from agent_orchestrator.tasks.service import TaskService
+from shared.errors import InvalidRequestError
 from shared.events import store as events_store
 from shared.store import pull_requests
 from shared.store.records import Task
@@ -142,7 +143,10 @@ async def test_a_person_takes_the_branch_of_a_red_change_over(working: Resources
     )
     git(repository, "commit", "-q", "-a", "-m", "pinned")
     task = await submit(working, repository)
-    await decide(working, await waiting(working, task.id), "approve")
+    planned = await waiting(working, task.id)
+    with pytest.raises(InvalidRequestError, match="no branch to take over yet"):
+        await decide(working, planned, "take_over")
+    await decide(working, planned, "approve")
     red = await waiting(working, task.id)
     assert "Take over: the branch is yours" in red.title
     await decide(working, red, "take_over")

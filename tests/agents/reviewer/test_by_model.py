@@ -58,7 +58,7 @@ async def test_comments_with_severity_file_and_line(scene: Scene) -> None:
     ]
     assert (found["verdict"], found["left_out"], found["by"]) == ("needs_changes", 0, "scripted:model")
     assert found["of"] == changed(scene)["patch_sha256"]
-    assert scene.journal.lines == ["reviewing with scripted:model", "read file app.py"]
+    assert scene.journal.lines == ["read file app.py"]
 
 
 async def test_what_it_is_told(scene: Scene) -> None:

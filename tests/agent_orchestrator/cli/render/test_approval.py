@@ -114,3 +114,37 @@ def test_waiting_says_how_to_decide() -> None:
     text = "\n".join(str(line) for line in waiting_lines({**PLAN, "task_id": "task_1"}))
     assert "persevere approvals approve appr_1" in text
     assert "persevere resume task_1" in text
+
+
+def test_a_review_is_shown_beside_the_tests() -> None:
+    comments = [{"severity": "blocker", "file": "x.py", "line": 3, "comment": "It is\x1b[2J lost."}]
+    comments += [{"severity": "note", "file": "y.py", "line": number, "comment": "Hm."} for number in range(1, 41)]
+    review = {"verdict": "needs_changes", "summary": "Nearly.", "by": "openai:big", "comments": comments}
+    text = shown(approval_panel({**DIFF, "subject": {**DIFF["subject"], "review": review}}))
+    for part in (
+        "review: needs changes (1 blocker, 40 notes), by openai:big",
+        "Nearly.",
+        "- blocker x.py:3: It is",
+        "and 11 more",
+        "review.md",
+    ):
+        assert part in text
+    assert "\x1b" not in text
+    assert "review:" not in shown(approval_panel({**DIFF, "subject": {**DIFF["subject"], "review": None}}))
+
+
+def test_a_change_may_be_sent_back_or_taken_over() -> None:
+    text = "\n".join(str(line) for line in waiting_lines({**DIFF, "approval_id": "appr_1", "task_id": "task_1"}))
+    assert "persevere approvals take-over appr_1" in text
+    assert "persevere approvals respond appr_1 --comment" in text
+    assert "take-over" not in "\n".join(str(line) for line in waiting_lines(PLAN))
+    taken: Json = {
+        "task_id": "t",
+        "status": "completed",
+        "outcome": "taken_over",
+        "branch": "persevere/1",
+        "base_branch": "main",
+        "repo": "/r",
+    }
+    assert "branch: persevere/1 (yours to go on with)" in shown(report_panel(taken))
+    assert str(look_line(taken)) == "git -C /r diff main..persevere/1"

@@ -77,3 +77,25 @@ def test_after_a_decision_it_goes_on_or_waits_for_the_second_person() -> None:
     assert "waiting for a decision" in progress.current().plain
     progress.decided({"approval_id": "appr_1", "status": "approved"}, None)
     assert "going on" in progress.current().plain
+
+
+REVIEW: list[Json] = [
+    {"seq": 1, "type": "log", "stage": "review", "message": "reviewing with a model", "level": "info"},
+    {
+        "seq": 2,
+        "type": "review_ready",
+        "stage": "review",
+        "review": {"verdict": "needs_changes", "by": "openai:big", "comments": [{"severity": "blocker"}, {"severity": "note"}]},
+    },
+]
+
+
+def test_a_model_s_review_is_told_and_is_no_wait_for_a_decision() -> None:
+    text = run(REVIEW)
+    assert "[review] a model reads the change" in text
+    assert "! review: needs changes (1 blocker, 1 note), by openai:big" in text
+    live = Progress(Console(file=StringIO(), width=120, force_terminal=True))
+    live.event(REVIEW[0])
+    assert "a model reads the change" in live.current().plain
+    live.event({"seq": 3, "type": "approval_required", "stage": "review", "approval": {}})
+    assert "waiting for a decision" in live.current().plain
