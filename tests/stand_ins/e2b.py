@@ -12,6 +12,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -243,6 +244,7 @@ class E2BStandIn(ControlPlane):
 
     async def _serve(self, ready: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
+        self._loop.set_default_executor(ThreadPoolExecutor(64))
         config = uvicorn.Config(self, port=0, log_config=None, lifespan="off", http="h11", ws="none", access_log=False)
         self._server = uvicorn.Server(config)
         self._server.force_exit = False
