@@ -114,7 +114,8 @@ class BubblewrapSandbox(LocalSandbox):
         arguments = []
         for path in sorted(binds, key=lambda path: len(path.parts)):
             arguments += [binds[path], str(path), str(path)]
-        return [*arguments, "--remount-ro", "/dev", "--remount-ro", "/"]
+        # Run by root, a process inside passes for root where /proc/sys looks at owners: `core_pattern` would run a program on the host.
+        return [*arguments, "--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/"]
 
 
 class BubblewrapProvider:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import os
 from collections import deque
 from collections.abc import Iterable
@@ -10,6 +11,11 @@ from pathlib import Path
 
 HARD_OUTPUT_FACTOR = 25
 """A command that prints this many times what is kept is stopped (50 MB by default)."""
+
+
+OUT_OF_SIGHT = 1 << 50
+_ENTRY_BYTES = 1024
+"""What a name, and what the system keeps about it, take at least."""
 
 
 class KeptOutput:
@@ -62,7 +68,10 @@ def build_decoder() -> codecs.IncrementalDecoder:
 
 
 def disk_usage(folders: Iterable[Path]) -> int:
-    """Bytes allocated below the folders; links are not followed and what vanishes meanwhile is skipped."""
+    """Bytes allocated below the folders; links are not followed and what vanishes meanwhile is skipped.
+
+    An empty file takes room too. A folder so deep that its path cannot be named counts as `OUT_OF_SIGHT`: anything may be in it.
+    """
     total = 0
     pending = [os.fspath(folder) for folder in folders]
     while pending:
@@ -70,11 +79,11 @@ def disk_usage(folders: Iterable[Path]) -> int:
             with os.scandir(pending.pop()) as entries:
                 for entry in entries:
                     try:
-                        total += entry.stat(follow_symlinks=False).st_blocks * 512
+                        total += max(entry.stat(follow_symlinks=False).st_blocks * 512, _ENTRY_BYTES)
                         if entry.is_dir(follow_symlinks=False):
                             pending.append(entry.path)
-                    except OSError:
-                        continue
-        except OSError:
-            continue
+                    except OSError as error:
+                        total += OUT_OF_SIGHT if error.errno == errno.ENAMETOOLONG else 0
+        except OSError as error:
+            total += OUT_OF_SIGHT if error.errno == errno.ENAMETOOLONG else 0
     return total
