@@ -77,7 +77,7 @@ class Resources:
 
     async def keys_of(self, user_id: str) -> UserKeys:
         """The keys of models that a user brought."""
-        return await load_keys(self.database, self.box, user_id)
+        return await load_keys(self.database, lambda: self.box, user_id)
 
     def model_for(self, name: str | None, own: OwnKeys | None = None) -> ModelPort | None:
         """The model a task names, else the one of the settings; None: recipes only. `SettingsError` says what it lacks.

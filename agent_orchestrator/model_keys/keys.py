@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pydantic import SecretStr
@@ -13,13 +14,15 @@ from shared.store import model_keys
 from shared.store.database import Database
 from shared.store.model_keys import ModelKey
 
+OpenBox = Callable[[], SecretBox]
+
 
 @dataclass(frozen=True)
 class UserKeys:
     """Implements `shared.models.names.OwnKeys`. Of a key that cannot be decrypted here there is None."""
 
     database: Database
-    box: SecretBox
+    box: OpenBox
     user_id: str
     _held: dict[str, SecretStr | None]
 
@@ -38,19 +41,19 @@ class UserKeys:
         if row is None:
             return None
         try:
-            return opened(self.box, row)
+            return opened(self.box(), row)
         except UnreadableSecretError as error:
             raise ModelError(f"Your key for {provider} cannot be read here.", error.next_step, code="model_key_unreadable") from None
 
 
-async def load_keys(database: Database, box: SecretBox, user_id: str) -> UserKeys:
-    """All keys of a user."""
+async def load_keys(database: Database, box: OpenBox, user_id: str) -> UserKeys:
+    """All keys of a user. The box is opened where there is one."""
     async with database.connection() as connection:
         rows = await model_keys.list_(connection, user_id)
     held: dict[str, SecretStr | None] = {}
     for row in rows:
         try:
-            held[row.provider] = opened(box, row)
+            held[row.provider] = opened(box(), row)
         except UnreadableSecretError:
             held[row.provider] = None
     return UserKeys(database, box, user_id, held)

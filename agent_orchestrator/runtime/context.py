@@ -113,7 +113,7 @@ async def task_spend(
     base = Budget.of(task, config, workflow.limits)
     prices = known_prices(resources.settings)
     names = (model.name, *resources.settings.model_fallbacks)
-    granted = base.with_grants(asked, task.request.get("budget_set_at") or {})
+    granted = base.with_grants(asked, task.request.get("budget_set_after") or {})
     settings = resources.settings
     owners = OwnerBudgets(task.user_id, task.project_id, settings.limits_of("user"), settings.limits_of("project"))
     return TaskSpend(lease, task, base, granted, owners, [name for name in names if prices.of(name) is None])

@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -50,16 +49,16 @@ class Budget:
             cost_was_asked_for=explicit,
         )
 
-    def with_grants(self, approvals: Sequence[Approval], set_at: Json) -> Budget:
-        """And what people granted to the task since, each grant bound to its approval by the hash.
+    def with_grants(self, approvals: Sequence[Approval], set_after: Json) -> Budget:
+        """And what people granted to the task, each grant bound to its approval by the hash.
 
-        `set_at`: when a retry gave a new budget of a kind (ISO 8601); what was granted before is part of it.
+        `set_after`: after how many questions about its budgets a retry gave it a new one of a kind; what was granted before is part of it.
         """
         budget = self
         for approval in approvals:
             if grants(approval) and approval.subject.get("owner", "task") == "task":
                 kind = str(approval.subject["kind"])
-                if kind not in set_at or approval.created_at > datetime.fromisoformat(set_at[kind]):
+                if approval.revision > set_after.get(kind, 0):
                     budget = replace(budget, **{kind: getattr(budget, kind) + float(approval.subject["more"])})
         return budget
 
@@ -142,9 +141,9 @@ class TaskSpend:
                 happened.append(("usage", _event(model, usage, used)))
             async with self._lease.transaction() as tx:
                 if calls or told:
-                    task = await tasks.update(tx, self._lease.task_id, cost=asdict(used))
+                    stage = await tasks.charge(tx, self._lease.task_id, asdict(used))
                     happened += [("log", {"level": "info", "message": told})] if told else []
-                    await events_store.append(tx, task.id, task.stage, happened)
+                    await events_store.append(tx, self._lease.task_id, stage, happened)
                 yield tx
                 if calls:
                     await self._owners.add(tx, [usage for _, usage in calls], now - self._since)

@@ -14,10 +14,10 @@ from agent_orchestrator.runtime.spend import Used
 from shared.errors import ConflictError, InvalidRequestError, NotFoundError
 from shared.events import store as events_store
 from shared.jobs.priority import BATCH, INTERACTIVE
-from shared.store import audit, marks, runs, tasks
+from shared.store import approvals, audit, marks, runs, tasks
 from shared.store.joining import joined
 from shared.store.records import Run, Task
-from shared.types import Json, Stage, TaskStatus, new_id, utcnow
+from shared.types import Gate, Json, Stage, TaskStatus, new_id
 
 if TYPE_CHECKING:
     from agent_orchestrator.resources import Resources
@@ -122,7 +122,8 @@ class TaskService:
                 thread_id = f"{task_id}.{run.epoch}"
             await runs.update(tx, task_id, state="idle", thread_id=thread_id, cancel_requested=False, poison_count=0, checkpoint_id=None)
             changes: Json = {"cost_budget_usd": cost_budget_usd, "time_budget_s": time_budget_s, "model": model}
-            request = with_changes(task, {"hint": hint.strip() if hint and hint.strip() else None, **changes})
+            asked = sum(one.gate is Gate.BUDGET for one in await approvals.for_task(tx, task_id))
+            request = with_changes(task, {"hint": hint.strip() if hint and hint.strip() else None, **changes}, asked)
             task = await tasks.update(
                 tx, task_id, status=TaskStatus.QUEUED, request=request, error=None, outcome=None, finished_at=None, waiting_for=None
             )
@@ -156,8 +157,8 @@ class TaskService:
             await asyncio.sleep(0.1)
 
 
-def with_changes(task: Task, changes: Json) -> Json:
-    """The task's request with what is given, and since when a new budget counts: what was granted before is part of it."""
+def with_changes(task: Task, changes: Json, asked: int) -> Json:
+    """The task's request with what is given, and after how many questions a new budget was: what was granted before is part of it."""
     given, used = _given(changes), Used.of(task.cost)
     kinds = {"cost_budget_usd": "cost_usd", "time_budget_s": "time_s"}
     for name, kind in kinds.items():
@@ -167,9 +168,9 @@ def with_changes(task: Task, changes: Json) -> Json:
                 f"Give more than that as {name}; it counts for the whole task.",
                 code="budget_too_small",
             )
-    new = {kind: utcnow().isoformat() for name, kind in kinds.items() if name in given}
+    new = {kind: asked for name, kind in kinds.items() if name in given}
     request = {**task.request, **given}
-    return {**request, "budget_set_at": {**request.get("budget_set_at", {}), **new}} if new else request
+    return {**request, "budget_set_after": {**request.get("budget_set_after", {}), **new}} if new else request
 
 
 def _given(changes: Json) -> Json:

@@ -79,12 +79,14 @@ def events(
 
     async def work() -> int:
         from agent_orchestrator.cli.client import open_client
+        from agent_orchestrator.cli.render.cost import cost_words
         from agent_orchestrator.cli.render.text import shorten
 
         def line(event: dict[str, Any]) -> None:
             if as_json:
                 return _print(event)
-            told = event.get("message") or event.get("details") or event.get("pr_url") or event.get("final_status") or ""
+            told = event.get("message") or event.get("details") or event.get("pr_url") or event.get("final_status")
+            told = told or (f"so far {cost_words(event.get('total'))}" if event["type"] == "usage" else "")
             return typer.echo(f"{event['seq']:>4} {event['timestamp'][11:19]} {event['stage']:<12} {event['type']:<18} {shorten(told, 90)}")
 
         async with open_client(settings_of(), url) as client:

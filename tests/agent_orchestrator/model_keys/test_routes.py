@@ -166,3 +166,13 @@ async def test_another_persons_key_is_neither_listed_nor_usable(resources: Resou
     assert moved, "a row that was moved to another provider cannot be opened"
     assert "cannot be read" in moved[0]["reason"]
     assert models["items"] == []
+
+
+async def test_nothing_is_made_or_opened_for_who_has_no_keys(resources: Resources) -> None:
+    (resources.settings.data_dir / "secret.key").write_text("unusable")
+    async with run_server(resources) as running, running.client() as client:
+        models = await client.get("/models")
+        refused = await client.put("/model-keys/openai", json={"key": KEY})
+    own = await resources.keys_of("local")
+    assert (models.status_code, own.held("openai")) == (200, None)
+    assert (refused.status_code, "secret.key" in refused.json()["detail"]) == (500, True)

@@ -36,7 +36,7 @@ async def test_a_retry_takes_a_budget_and_a_model_and_the_audit_log_knows(settin
     assert (answer.status_code, answer.json()["status"], repeated.json()) == (200, "queued", answer.json())
     assert task is not None
     assert {name: task.request[name] for name in body} == body
-    assert set(task.request["budget_set_at"]) == {"cost_usd", "time_s"}
+    assert task.request["budget_set_after"] == {"cost_usd": 0, "time_s": 0}
     assert last is not None
     assert (last.action, last.data) == ("task.retry", body)
 
