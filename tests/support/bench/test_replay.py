@@ -70,9 +70,9 @@ def repository(tmp_path: Path) -> Path:
     return folder
 
 
-def test_every_commit_of_a_repository_is_made_again(repository: Path, tmp_path: Path) -> None:
+def test_every_commit_of_a_repository_is_made_again(repository: Path, tmp_path: Path, postgres_url: str) -> None:
     details, before = tmp_path / "details.json", git(repository, "for-each-ref")
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PERSEVERE_") and key != "DATABASE_URL"}
+    environment = {**{key: value for key, value in os.environ.items() if not key.startswith("PERSEVERE_")}, "DATABASE_URL": postgres_url}
     command = [sys.executable, str(BENCH / "replay.py"), str(repository), "--most", "6", "--details", str(details)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=250)
     assert done.returncode == 0, done.stderr + done.stdout
