@@ -23,7 +23,7 @@ ADAPTER_FOLDERS = {
     "workflows/recipes/tools",
     "migrations",
 }
-AGENT_PORTS = {"port", "types", "errors", "records", "repository_config", "policy", "branches"}
+AGENT_PORTS = {"port", "secrets", "types", "errors", "records", "repository_config", "policy", "branches"}
 """Modules of values and pure functions that an agent may know of a capability."""
 
 

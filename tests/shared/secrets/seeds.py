@@ -55,7 +55,7 @@ def seeds() -> dict[str, tuple[str, str]]:
         "sendgrid": ("a.py", 'x = "SG' + f'.{drawn(22)}.{drawn(43)}"'),
         "twilio": ("a.py", 'sid = "A' + f'C{drawn(32, HEX)}"'),
         "mailchimp": ("a.py", f'm = "{drawn(32, HEX)}-us12"'),
-        "npm": (".npmrc", "//registry.npmjs.org/:_auth" + f"Token=npm_{drawn(36)}"),
+        "npm": (".npmrc", "//packages.example.org/:_auth" + f"Token=npm_{drawn(36)}"),
         "pypi": ("a.cfg", "password = pypi-" + f"AgEIcHlwaS5vcmc{drawn(80)}"),
         "azure": ("a.py", 'c = "Account' + f'Key={drawn(86)}=="'),
         "telegram": ("a.py", f'bot = "{drawn(10, "123456789")}:{drawn(35)}"'),
