@@ -17,6 +17,4 @@ class TaskRemarks:
 
     async def all(self) -> list[str]:
         async with self.database.connection() as connection:
-            task = await tasks.get(connection, self.task_id)
-        remarks = task.request.get("messages", []) if task is not None else []
-        return [str(remark["text"]) for remark in remarks]
+            return [str(remark["text"]) for remark in await tasks.remarks(connection, self.task_id)]

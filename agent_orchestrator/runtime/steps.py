@@ -7,6 +7,8 @@ import logging
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from agent_orchestrator.runtime.lease import Lease
 from agent_orchestrator.runtime.spend import TaskSpend
 from agents.context import Step
@@ -40,14 +42,21 @@ class FencedSteps:
         if not self._full and self._bytes + len(data) > self._limit:
             self._full = True
             log.warning("the steps of %s are too big to be kept after the %dth", self._lease.task_id, self._count)
-        async with self._spend.charging(used, told) as tx:
-            if not self._full:
-                if not self._count:
-                    await steps.clear(tx, self._lease.task_id)
-                await steps.add(tx, self._lease.task_id, piece, self._count + 1, data)
+        if used or told or not self._count:
+            async with self._spend.charging(used, told) as tx:
+                if not self._full:
+                    if not self._count:
+                        await steps.clear(tx, self._lease.task_id)
+                    await self._add(tx, data)
+        elif not self._full:
+            async with self._lease.database.connection() as connection:
+                await self._add(connection, data)
         if not self._full:
             self._count, self._bytes = self._count + 1, self._bytes + len(data)
         return not self._full
+
+    async def _add(self, tx: AsyncConnection, data: bytes) -> None:
+        await steps.add(tx, self._lease.task_id, self._lease.epoch, self._piece, self._count + 1, data)
 
     async def forget(self) -> None:
         async with self._lease.transaction() as tx:

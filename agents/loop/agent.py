@@ -55,12 +55,14 @@ async def run_loop(
     Raises `TaskFailedError`: `model_refused`, `model_loops`, `model_unusable`, `model_steps`, and what the model port raises;
     `GraphDrained` between two steps when the worker stops.
     """
+    import langsmith
     from langchain.agents import create_agent
 
     from agents.loop.middleware import Looping
     from agents.loop.watching import Watching
 
     assert context.models is not None
+    langsmith.set_runtime_overrides(aio_to_thread=_at_once)
     watching = Watching(limits or LoopLimits(), may_be_silent=answer is not None)
     agent: Any = create_agent(
         context.models.bind(steps.spend),
@@ -82,6 +84,11 @@ async def _run(agent: Any, steps: Steps, messages: list[AnyMessage]) -> LoopEnd:
             end = LoopEnd(state["messages"], _text(state["messages"]), state.get("structured_response"))
             steps.stop_when_drained()
     return end
+
+
+async def _at_once(default: Any, inside: contextvars.Context, function: Callable[..., Any], /, *args: Any, **named: Any) -> Any:
+    """How langsmith, which stands around every middleware, does its little work: not in a thread, whose start costs more than that."""
+    return inside.run(function, *args, **named)
 
 
 def _text(messages: Sequence[AnyMessage]) -> str:

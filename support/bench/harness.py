@@ -6,8 +6,8 @@ and looks in turn.
 
 The model is in this process and answers at once. What it takes to make its answers is measured where they are made, and taken off; so is
 what a command takes from its start to its end in the sandbox (`sandbox_ms` says what the sandbox adds to a command that does nothing).
-Everything else is the harness: langchain's loop, the tools, the checks after a command, the budget and the record. CPU is that of this process and of
-the processes it waited for, without those of commands; PostgreSQL's is not in it.
+Everything else is the harness: langchain's loop, the tools, the checks after a command, the budget and the record. CPU is that of this
+process and of the processes it waited for, without those of commands; PostgreSQL's is not in it.
 
 `growth` compares the last nine gaps between questions of the long script with its first nine (three of each kind).
 """
@@ -48,6 +48,7 @@ from shared.types import Plan, PlanStep, TaskStatus
 
 RUNS, LONG, LONG_RUNS = 12, 60, 3
 FILES = {
+    ".gitignore": "__pycache__/\n",
     "app.py": "def load(path):\n    return path.upper()\n",
     "test_app.py": "import unittest\n\nimport app\n\n\nclass LoadTest(unittest.TestCase):\n    def test_load(self):\n"
     '        self.assertEqual(app.load("a"), "A")\n',
@@ -81,9 +82,9 @@ class Clock:
         wall, cpu = (after - before for before, after in zip(self.asked[0], self.ended, strict=True))
         return wall * 1000 / steps, cpu * 1000 / steps
 
-    def gaps(self) -> list[float]:
-        """Milliseconds of wall time from question to question."""
-        return [(after[0] - before[0]) * 1000 for before, after in pairwise(self.asked)]
+    def gaps(self) -> list[tuple[float, float]]:
+        """Milliseconds of wall time and of CPU from question to question."""
+        return [((after[0] - before[0]) * 1000, (after[1] - before[1]) * 1000) for before, after in pairwise(self.asked)]
 
 
 class Scripted(BaseChatModel):
@@ -273,17 +274,17 @@ async def main() -> None:
                 await one_task(resources, clock, repository, long())
                 long_runs.append((clock.step(LONG), clock.gaps()))
             sandbox = await sandbox_ms(resources, repository)
-    gaps = [percentile([gaps[at] for _, gaps in long_runs], 0.5) for at in range(LONG - 1)]
-    first, last = sum(gaps[:9]) / 9, sum(gaps[-9:]) / 9
+    wall, cpu = ([percentile([gaps[at][kind] for _, gaps in long_runs], 0.5) for at in range(LONG - 1)] for kind in (0, 1))
     tell(
         "harness",
-        step_ms=round(percentile([wall for wall, _ in runs], 0.5), 1),
-        step_cpu_ms=round(percentile([cpu for _, cpu in runs], 0.5), 1),
-        long_step_ms=round(percentile([wall for (wall, _), _ in long_runs], 0.5), 1),
-        long_step_cpu_ms=round(percentile([cpu for (_, cpu), _ in long_runs], 0.5), 1),
-        first_ms=round(first, 1),
-        last_ms=round(last, 1),
-        growth=round(last / first, 2),
+        step_ms=round(percentile([step[0] for step in runs], 0.5), 1),
+        step_cpu_ms=round(percentile([step[1] for step in runs], 0.5), 1),
+        long_step_ms=round(percentile([step[0] for step, _ in long_runs], 0.5), 1),
+        long_step_cpu_ms=round(percentile([step[1] for step, _ in long_runs], 0.5), 1),
+        first_ms=round(sum(wall[:9]) / 9, 1),
+        last_ms=round(sum(wall[-9:]) / 9, 1),
+        growth=round(sum(wall[-9:]) / sum(wall[:9]), 2),
+        cpu_growth=round(sum(cpu[-9:]) / sum(cpu[:9]), 2),
         sandbox_ms=round(sandbox, 1),
     )
 
