@@ -15,6 +15,7 @@ from shared.types import Json
 
 _TITLE = 120
 _FALLBACK_WORKFLOW = "feature_dev"
+_REPORTS = ("code_review", "investigation")
 
 
 async def clarify(state: TurnState, runtime: Runtime[Handles]) -> TurnState:
@@ -54,7 +55,9 @@ async def submit(state: TurnState, runtime: Runtime[Handles]) -> TurnState:
         f"by the recipe {recipe.name}: {recipe.summary[:1].lower()}{recipe.summary[1:]}" if recipe else "by a model, since no recipe fits"
     )
     lines = [f"Task {task.id} is created for {repository.repo}. It will be planned {does}."]
-    if recipe or handles.has_model:
+    if workflow in _REPORTS and (recipe or handles.has_model):
+        lines.append("Nothing is changed: the report is the answer.")
+    elif recipe or handles.has_model:
         lines.append("I ask for your approval before anything is changed.")
     else:
         lines.append("No model is configured, so planning will stop and say what to set; the task can be retried then.")

@@ -245,7 +245,7 @@ def _refuse_rejected(state: SupervisorState, digest: str, what: str) -> None:
     if digest in state.get("rejected", []):
         raise TaskFailedError(
             f"The same {what} came out again although it was turned down, so there is nothing new to decide.",
-            "Retry with a hint that says what should be different (`persevere tasks retry TASK --hint ...`), or send a new request."
+            "Send a new request that says what should be different."
             + (" `persevere tasks diff TASK` prints the change, for you to go on with." if what == "change" else ""),
             code="same_content_again",
         )

@@ -184,14 +184,27 @@ async def _changed(context: TaskContext, state: CoderState, start: Start, end: L
             "Retry with a hint (`persevere tasks retry TASK --hint ...`).",
             code="model_changed_nothing",
         )
-    await context.journal.save_artifact(PATCH, diff.patch, "text/x-diff")
     digest = sha256_hex(diff.base_commit.encode() + b"\n" + diff.patch)
+    if digest in state.get("rejected", []):
+        # Here, not where it would be asked about again: a retry with a hint comes back to this work.
+        raise _turned_down(end)
+    await context.journal.save_artifact(PATCH, diff.patch, "text/x-diff")
     update: CoderState = {**_AFRESH, **_counted(state, start), "patch_sha256": digest, "diff_stats": diff.stats, "answer": None}
     update["notes"] = [*_kept_notes(state, start), *([f"{_SAID}{one_line(end.text, 1500)}"] if end.text else [])]
     if start.why not in _REPAIRS or digest != state.get("patch_sha256"):
         # A repair that changed nothing leaves the results: they are what a person is asked about next.
         update["test_results"] = None
     return update
+
+
+def _turned_down(end: LoopEnd) -> TaskFailedError:
+    said = f" It says: {one_line(end.text, 400)}" if end.text else ""
+    return TaskFailedError(
+        f"The same change came out again although it was turned down, so there is nothing new to decide.{said}",
+        "Retry with a hint that says what should be different (`persevere tasks retry TASK --hint ...`), or go on by hand: "
+        "`persevere tasks diff TASK` prints the change.",
+        code="same_content_again",
+    )
 
 
 def _gave_up(state: CoderState, start: Start, error: TaskFailedError) -> CoderState:

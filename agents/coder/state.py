@@ -18,6 +18,8 @@ class CoderState(TypedDict, total=False):
     answer: str | None
     """A report, from recipes that answer instead of changing."""
     notes: list[str]
+    rejected: list[str]
+    """Hashes of changes that were turned down: offering one again ends the work."""
     feedback: str | None
     """A person's comment on the change before, or None."""
     test_results: Json | None

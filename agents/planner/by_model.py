@@ -20,7 +20,7 @@ from agents.planner.draft import DraftPlan, to_plan
 from agents.planner.state import PlannerState
 from shared.approvals.policy import PathRule, assess_diff
 from shared.errors import InvalidRequestError, TaskFailedError
-from shared.types import Json, Plan, Risk, RiskLevel, Stage, TaskStatus, canonical_json
+from shared.types import Json, Plan, Risk, RiskLevel, Stage, TaskStatus, canonical_json, sha256_hex
 
 HERE = Path(__file__).parent
 REQUEST_LIMIT = 20_000
@@ -115,10 +115,11 @@ async def _request(context: TaskContext, state: PlannerState, reader: Reader, re
 
 def _refuse_the_same(state: PlannerState, plan: Plan) -> None:
     before: Any = state.get("plan")
-    if state.get("feedback") and before and canonical_json(plan.model_dump(mode="json")) == canonical_json(before):
+    made = canonical_json(plan.model_dump(mode="json"))
+    if sha256_hex(made) in state.get("rejected", []) or (state.get("feedback") and before and made == canonical_json(before)):
         raise TaskFailedError(
             "The model made the same plan again although it was turned down, so there is nothing new to decide.",
-            "Retry with a hint that says what should be different, or send a new request.",
+            "Retry with a hint that says what should be different (`persevere tasks retry TASK --hint ...`), or send a new request.",
             code="same_content_again",
         )
 

@@ -11,6 +11,8 @@ class PlannerState(TypedDict, total=False):
     base_commit: str
     feedback: str | None
     """A person's comment on the plan before, or None."""
+    rejected: list[str]
+    """Hashes of plans that were turned down."""
     plan: Json | None
     risk: Json
     nothing_to_do: str | None

@@ -93,6 +93,7 @@ async def test_a_diff_goes_back_with_the_comment_and_the_same_diff_again_ends_it
     working.models = model = script(
         PLAN, edit("path.strip().upper()"), say("Done."), edit("path.upper().strip()", "path.strip().upper()"), say("So?"),
         edit("path.strip().upper()", "path.upper().strip()"), say("Or so?"),
+        edit("path.strip().upper().strip()", "path.upper().strip()"), say("Both."),
     )  # fmt: skip
     task = await submit(working, repository, PROMPT, "refactor")
     await decide(working, await waiting(working, task.id), "approve")
@@ -108,6 +109,11 @@ async def test_a_diff_goes_back_with_the_comment_and_the_same_diff_again_ends_it
     failed = await ended(working, task.id)
     assert failed.error is not None
     assert failed.error.code == "same_content_again"
+    assert "It says: Or so?" in failed.error.message
+    await TaskService(working).retry(task.id, "local", "strip on both sides")
+    third = await waiting(working, task.id)
+    assert "strip().upper().strip()" in third.subject["diff_text"]
+    assert "strip on both sides" in str(model.seen[7][-1].content)
 
 
 async def test_after_the_repair_limit_a_person_is_asked(working: Resources, repository: Path) -> None:
