@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,8 +18,9 @@ from pydantic import SecretStr
 from config.settings import Settings
 from shared.errors import SandboxError, SandboxGoneError, SandboxUnreachableError
 from shared.sandbox.e2b import E2BProvider
+from shared.sandbox.e2b_creation import LABEL, listed
 from shared.sandbox.e2b_machine import E2BAccount
-from shared.sandbox.port import Command, Leftover, Sandbox, SandboxSpec
+from shared.sandbox.port import Command, Sandbox, SandboxSpec
 from shared.sandbox.registry import choose_sandbox
 from shared.types import CommandResult
 from tests.stand_ins.e2b import E2BStandIn, open_e2b
@@ -29,24 +28,6 @@ from tests.stand_ins.e2b_machine import missing
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 LABELS = {"task": "task_1", "epoch": "3", "workspace": "code"}
-
-
-class Keeper:
-    """Disowns what it is told to, and fetches what is left."""
-
-    def __init__(self, folder: Path, *disowned: str, broken: int = 0) -> None:
-        self.folder, self.disowned, self.broken = folder, disowned, broken
-        self.rescued: list[Mapping[str, str]] = []
-
-    async def owns(self, labels: Mapping[str, str]) -> bool:
-        return labels.get("task") not in self.disowned
-
-    async def rescue(self, leftover: Leftover) -> None:
-        if self.broken:
-            self.broken -= 1
-            raise SandboxError("no room for it")
-        await leftover.fetch(self.folder)
-        self.rescued.append(dict(leftover.labels))
 
 
 @pytest.fixture
@@ -126,7 +107,7 @@ async def test_what_is_asked_for(e2b: E2BStandIn, sandbox: Sandbox) -> None:
     assert (made["templateID"], made["timeout"], made["envVars"]) == ("persevere", 600, {})
     assert (made["allow_internet_access"], made["network"]) == (False, {"allowPublicTraffic": False})
     assert (made["autoPause"], made["autoResume"]) == (True, {"enabled": False})
-    assert {f"persevere-label-{name}": value for name, value in LABELS.items()}.items() <= made["metadata"].items()
+    assert {LABEL + name: value for name, value in LABELS.items()}.items() <= made["metadata"].items()
     assert (await shell(sandbox, "id -un")).stdout == "persevere\n"
     assert (await shell(sandbox, "kill -9 -1; sudo -n id || echo no")).exit_code == 137
     inside = [one for one in e2b.exchanges if "sandboxes" not in one.path]
@@ -134,7 +115,9 @@ async def test_what_is_asked_for(e2b: E2BStandIn, sandbox: Sandbox) -> None:
     assert not any(e2b.key in f"{one.headers}{bytes(one.body)!r}" for one in inside)
 
 
-async def test_hostile_names_stay_names(provider: E2BProvider, e2b: E2BStandIn, workspace: Path, tmp_path: Path) -> None:
+async def test_hostile_names_stay_names(
+    provider: E2BProvider, account: E2BAccount, e2b: E2BStandIn, workspace: Path, tmp_path: Path
+) -> None:
     names = ["-rf", "a\nb", "$(touch x)", "'; touch y; '", 'q"\\', "ü é", "%2e%2e", "&=+"]
     folder = tmp_path / "to 'read' $(id); -x"
     folder.mkdir()
@@ -142,7 +125,7 @@ async def test_hostile_names_stay_names(provider: E2BProvider, e2b: E2BStandIn, 
         (workspace / name).write_text(name)
         (folder / name).write_text(name)
     labels = {"a&b=c %41+": "v&=%2541 é'\"", **LABELS}
-    opened = await provider.open(SandboxSpec(workspace=workspace, task_id="t", readable=[folder], labels=labels))
+    opened = await E2BProvider(account).open(SandboxSpec(workspace=workspace, task_id="t", readable=[folder], labels=labels))
     try:
         for name in names:
             assert (await opened.read(name)).decode() == name
@@ -152,18 +135,12 @@ async def test_hostile_names_stay_names(provider: E2BProvider, e2b: E2BStandIn, 
         await shell(opened, "printf x >\"$(printf 'new\\nline')\"")
         await opened.collect()
         assert (workspace / "new\nline").read_text() == "x"
-        keeper = Keeper(tmp_path, "nobody")
-        owned: list[Mapping[str, str]] = []
-        keeper.owns = lambda labels: _note(owned, labels)  # type: ignore[method-assign]
-        assert await provider.sweep(keeper) == 0
-        assert owned == [labels]
+        made = json.loads(bytes(e2b.named("POST /v2/sandboxes")[0].body))["metadata"]
+        (found,) = await listed(account, made)
+        assert found.metadata == made
+        assert {LABEL + name: value for name, value in labels.items()}.items() <= made.items()
     finally:
         await opened.aclose()
-
-
-async def _note(owned: list[Mapping[str, str]], labels: Mapping[str, str]) -> bool:
-    owned.append(dict(labels))
-    return True
 
 
 async def test_output_is_whole_whatever_breaks(e2b: E2BStandIn, sandbox: Sandbox) -> None:
@@ -199,11 +176,10 @@ async def test_input_is_whole_though_answers_are_lost(e2b: E2BStandIn, sandbox: 
 async def test_a_paused_one_goes_on_with_the_next_call(e2b: E2BStandIn, sandbox: Sandbox) -> None:
     await shell(sandbox, "echo x >made")
     await sandbox.pause()
-    (kept,) = e2b.sandboxes.values()
-    assert kept.state == "paused"
+    assert [kept.state for kept in e2b.sandboxes.values()] == ["paused"]
     await sandbox.pause()
     assert await sandbox.read("made") == b"x\n"
-    assert kept.state == "running"
+    assert [kept.state for kept in e2b.sandboxes.values()] == ["running"]
 
 
 async def test_kept_alive_while_in_use(e2b: E2BStandIn, account: E2BAccount, workspace: Path) -> None:
@@ -339,107 +315,13 @@ async def test_twenty_at_once(e2b: E2BStandIn, provider: E2BProvider, tmp_path: 
     assert len(e2b.history) == 40
 
 
-_OWNER = """
-import asyncio, sys
-from pathlib import Path
-from pydantic import SecretStr
-from shared.sandbox.e2b import E2BProvider
-from shared.sandbox.e2b_machine import E2BAccount
-from shared.sandbox.port import Command, SandboxSpec
-async def main(url, key, workspace, *tasks):
-    for task in tasks:
-        labels = {"task": task, "epoch": "3"}
-        opened = await E2BProvider(E2BAccount(SecretStr(key), "persevere", 600, url, url)).open(
-            SandboxSpec(workspace=Path(workspace), task_id=task, labels=labels))
-        await opened.run(Command(argv=["/bin/sh", "-c", "echo work of " + task + " >work; mkdir -p d; rm kept"]))
-    running = asyncio.create_task(opened.run(Command(argv=["/bin/sh", "-c", "sleep 600"], timeout_s=600)))
-    await asyncio.sleep(0.3)
-    print("ready", flush=True)
-    await running
-asyncio.run(main(*sys.argv[1:]))
-"""
+def test_the_template_is_made_from_the_image() -> None:
+    """As `support/docs/sandboxes.md` says it is built."""
+    from e2b import Template
 
-
-def leave(e2b: E2BStandIn, workspace: Path, *tasks: str) -> None:
-    """Sandboxes of a worker that was killed."""
-    argv = [sys.executable, "-c", _OWNER, e2b.url, e2b.key, str(workspace), *tasks]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"ready\n"
-        process.send_signal(signal.SIGKILL)
-
-
-async def test_what_a_killed_worker_leaves_is_rescued_and_removed(
-    e2b: E2BStandIn, provider: E2BProvider, workspace: Path, tmp_path: Path
-) -> None:
-    leave(e2b, workspace, "task_1", "task_2", "task_3")
-    e2b.page = 1
-    by_task = {kept.metadata["persevere-label-task"]: identifier for identifier, kept in e2b.sandboxes.items()}
-    e2b.expire(by_task["task_1"])
-    left = tmp_path / "left"
-    left.mkdir()
-    (left / "stale").write_text("of before")
-    keeper = Keeper(left, "task_1")
-    before = _leaked()
-    assert await provider.sweep() == 0
-    assert await provider.sweep(keeper) == 1
-    assert sorted(path.name for path in left.iterdir()) == ["d", "work"]
-    assert (left / "work").read_text() == "work of task_1\n"
-    assert keeper.rescued == [{"task": "task_1", "epoch": "3"}]
-    assert set(e2b.sandboxes) == {by_task["task_2"], by_task["task_3"]}
-    running = Keeper(left, "task_3")
-    assert await provider.sweep(running) == 1
-    assert (left / "work").read_text() == "work of task_3\n", "one that still ran"
-    assert set(e2b.sandboxes) == {by_task["task_2"]}
-    assert _leaked() - before == 2
-
-
-def _leaked() -> float:
-    from shared.metrics.registry import metrics as recorded
-
-    return float(recorded().sandboxes_leaked._value.get())
-
-
-async def test_two_workers_sweep_at_once(e2b: E2BStandIn, account: E2BAccount, workspace: Path, tmp_path: Path) -> None:
-    leave(e2b, workspace, "task_1")
-    keepers = [Keeper(tmp_path / str(number), "task_1") for number in range(2)]
-    for keeper in keepers:
-        keeper.folder.mkdir()
-    removed = await asyncio.gather(*(E2BProvider(account).sweep(keeper) for keeper in keepers))
-    assert sorted(removed) == [0, 1]
-    assert len(keepers[0].rescued) + len(keepers[1].rescued) == 1
-    assert not e2b.sandboxes
-
-
-async def test_a_rescue_that_fails_is_tried_again_and_given_up(
-    e2b: E2BStandIn, provider: E2BProvider, workspace: Path, tmp_path: Path
-) -> None:
-    leave(e2b, workspace, "task_1", "task_2")
-    (tmp_path / "left").mkdir()
-    keeper = Keeper(tmp_path / "left", "task_1", broken=1)
-    assert await provider.sweep(keeper) == 0
-    kept = next(kept for kept in e2b.sandboxes.values() if kept.metadata["persevere-label-task"] == "task_1")
-    assert kept.state == "paused"
-    assert await provider.sweep(keeper) == 1
-    assert len(keeper.rescued) == 1
-    hopeless = Keeper(tmp_path / "left", "task_2", broken=99)
-    assert [await provider.sweep(hopeless) for _ in range(3)] == [0, 0, 1]
-    assert not e2b.sandboxes
-
-
-async def test_a_sweep_bears_what_goes_wrong(e2b: E2BStandIn, account: E2BAccount, workspace: Path, tmp_path: Path) -> None:
-    leave(e2b, workspace, "task_1")
-    provider, keeper = E2BProvider(replace(account, patience_s=0.3)), Keeper(tmp_path, "task_1")
-    e2b.fail("GET /v2/sandboxes", 401, times=1)
-    with pytest.raises(SandboxError, match="E2B_API_KEY"):
-        await provider.sweep(keeper)
-    e2b.become("503")
-    with pytest.raises(SandboxUnreachableError):
-        await provider.sweep(keeper)
-    e2b.become("")
-    e2b.fail("POST /v2/sandboxes/.*/connect", 500, times=1)
-    assert await provider.sweep(keeper) == 0
-    assert len(e2b.sandboxes) == 1
-    with contextlib.suppress(SandboxError):
-        e2b.kill(next(iter(e2b.sandboxes)))
-    assert await provider.sweep(keeper) == 0
+    root = Path(__file__).parents[3]
+    made = json.loads(Template.to_json(Template(file_context_path=str(root)).from_dockerfile(str(root / "compose/sandbox/Dockerfile"))))
+    steps = [(step["type"], *step["args"]) for step in made["steps"]]
+    assert ("RUN", "sh /tmp/install/install.sh && rm -rf /tmp/install") in steps
+    assert steps[-2:] == [("USER", "persevere"), ("WORKDIR", "/workspace")]
+    assert {step[1] for step in steps if step[0] == "COPY"} >= {"compose/sandbox/install.sh", "requirements.lock"}
