@@ -44,7 +44,10 @@ class Diff:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a commit changed. `diff.base_commit` is where it left the other one: their last common commit, or its first parent."""
+    """What a commit changed, to be read: binary files are named only.
+
+    `diff.base_commit` is where it left the other one: their last common commit, or its first parent.
+    """
 
     head_commit: str
     diff: Diff

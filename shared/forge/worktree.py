@@ -107,11 +107,12 @@ async def _store(git_dir: Path, contents: list[bytes]) -> list[bytes]:
 
 
 async def compare(git_dir: Path, base_commit: str, head_commit: str | None = None) -> tuple[bytes, Json]:
-    """The index, or `head_commit`, against the base commit: the patch in git's binary format and its stats."""
+    """The index against the base commit: the patch in git's binary format and its stats. Of a `head_commit` one to read: no binaries."""
     revisions = (base_commit,) if head_commit is None else (base_commit, head_commit)
     index = ("--cached",) if head_commit is None else ()
     plain = (*index, "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color", "--ignore-submodules=all")
-    form = ("--binary", "--full-index", "--unified=3", "--diff-algorithm=myers", "--src-prefix=a/", "--dst-prefix=b/")
+    whole = ("--binary", "--full-index") if head_commit is None else ()
+    form = (*whole, "--unified=3", "--diff-algorithm=myers", "--src-prefix=a/", "--dst-prefix=b/")
     whole, counted = await asyncio.gather(
         run_git("diff", *plain, *form, *revisions, "--", git_dir=git_dir),
         run_git("diff", *plain, "--numstat", "-z", *revisions, "--", git_dir=git_dir),

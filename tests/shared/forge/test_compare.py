@@ -18,14 +18,17 @@ async def test_a_branch_against_the_commit_it_left(forge: LocalForge, repo: Path
     first = run_git(repo, "rev-parse", "HEAD")
     run_git(repo, "switch", "--quiet", "--create", "feature/x")
     (repo / "app.py").write_text("def load_conf():\n    return 2\n")
+    (repo / "logo.png").write_bytes(bytes(range(256)) * 400)
     head = save(repo, "two")
     run_git(repo, "switch", "--quiet", "main")
     (repo / "windows.txt").unlink()
     save(repo, "elsewhere")
     found = await forge.compare(str(repo), "feature/x", "main")
     assert (found.head_commit, found.diff.base_commit) == (head, first)
-    assert found.diff.stats == {"files": 1, "insertions": 1, "deletions": 1, "paths": ["app.py"]}
+    assert found.diff.stats == {"files": 2, "insertions": 1, "deletions": 1, "paths": ["app.py", "logo.png"]}
     assert b"+    return 2" in found.diff.patch
+    assert b"Binary files /dev/null and b/logo.png differ" in found.diff.patch
+    assert len(found.diff.patch) < 1000
 
 
 async def test_a_commit_against_its_parent_and_the_first_one_against_nothing(forge: LocalForge, repo: Path, save: Save) -> None:
