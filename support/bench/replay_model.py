@@ -35,8 +35,11 @@ class ScriptedProvider:
         assert self._script is not None
         messages = body["messages"]
         self._hear(messages)
-        if any(tool["function"]["name"] == "DraftPlan" for tool in body.get("tools", [])):
+        offered = {tool["function"]["name"] for tool in body.get("tools", [])}
+        if "DraftPlan" in offered:
             return "", [ToolCall("DraftPlan", self._script.plan)]
+        if "DraftReview" in offered:
+            return "", [ToolCall("DraftReview", REVIEW)]
         said = sum(message["role"] == "assistant" for message in messages)
         if self._made or said >= len(self._script.rounds):
             # Red tests come back to it: they are the commit's own, and there is nothing to repair.
