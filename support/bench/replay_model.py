@@ -13,6 +13,7 @@ from typing import Any
 from replay_edits import Script, ToolCall
 
 DONE = "The change of the commit is made."
+REVIEW = {"verdict": "looks_good", "summary": "It is the commit's own change.", "comments": []}
 
 
 @dataclass
