@@ -40,9 +40,10 @@ class OwnerBudgets:
         if self.project_id is None and not self.user.any:
             return
         now = utcnow()
+        day, month = (period_key(period, now) for period in PERIODS)
         async with database.connection() as connection:
-            found = await spending.balances(connection, self._accounts(now))
-        for balance in sorted(found, key=lambda one: (one.owner != "user", one.period)):
+            found = await spending.of_task(connection, self.user_id, self.project_id, day, month)
+        for balance in found:
             self._check(balance, working_s, unpriced)
 
     async def add(self, tx: AsyncConnection, calls: Sequence[Usage], seconds: float) -> None:

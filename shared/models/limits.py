@@ -41,7 +41,7 @@ class PeriodLimits(BaseModel):
 
     @property
     def any(self) -> bool:
-        return any(value is not None for value in self.model_dump().values())
+        return self != PeriodLimits()
 
 
 class BudgetSettings(BaseModel):
