@@ -8,6 +8,7 @@ import json
 import logging
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from shared import metrics
@@ -28,6 +29,7 @@ release = hashlib.sha256(open("/etc/os-release", "rb").read()).hexdigest()[:16]
 print(json.dumps({"identity": f"{sys.version} {platform.machine()} {release}", "version": sys.version_info[:2]}))
 """
 _PROBE_S = 10.0
+_RESCUE_S = 900
 _RESCUES = 3
 """So often a rescue may fail before what it would save is given up."""
 _logger = logging.getLogger(__name__)
@@ -90,7 +92,8 @@ class E2BProvider:
     async def _remove(self, identifier: str, labels: Mapping[str, str], keeper: Keeper) -> bool:
         """Rescue and remove one; False if it has to wait for the next sweep, or another worker is at it or was faster."""
         try:
-            machine = E2BMachine(self._account, await reconnect(self._account, identifier))
+            account = replace(self._account, ttl_s=min(self._account.ttl_s, _RESCUE_S))
+            machine = E2BMachine(account, await reconnect(account, identifier))
         except SandboxError as error:
             _logger.info("a sandbox left at E2B: %s", error.message)
             return False

@@ -25,6 +25,10 @@ _OPENING_S = 30.0
 _CLOSING_S = 5.0
 
 
+class _LeftError(Exception):
+    """We left a connection of our own will."""
+
+
 class E2BChannel:
     """See `Channel`. Below it, `e2b_wire` counts the bytes inside."""
 
@@ -38,6 +42,7 @@ class E2BChannel:
         self._attach = self._ended = self._left = False
         self._error: SandboxError | None = None
         self._changed = asyncio.Condition()
+        self._anew = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def begin(self) -> None:
@@ -91,6 +96,10 @@ class E2BChannel:
             retain_output=False,
         )
 
+    def listen_anew(self) -> None:
+        """Leave the connection, which may be dead without a word, for another."""
+        self._anew.set()
+
     async def _follow(self, handle: Any) -> None:
         """Listen until the process has ended, anew whenever the connection breaks."""
         from e2b.exceptions import NotFoundException
@@ -98,18 +107,16 @@ class E2BChannel:
 
         while True:
             try:
-                try:
-                    await handle.wait()
-                    return await self._stop(None)
-                finally:
-                    await handle.disconnect()
+                await self._listen(handle)
+                return await self._stop(None)
             except CommandExitException:
                 return await self._stop(None)
             except Exception as lost:
                 if self._parser.over:
                     return await self._stop(None)
                 try:
-                    await self._machine.look_after(lost)
+                    if not isinstance(lost, _LeftError):
+                        await self._machine.look_after(lost)
                     handle = await self._machine.persist(self._connect)
                 except NotFoundException:
                     return await self._stop(None)
@@ -118,6 +125,21 @@ class E2BChannel:
                 async with self._changed:
                     self._attach = True
                     self._changed.notify_all()
+
+    async def _listen(self, handle: Any) -> None:
+        """To the end of the process, or to an error of the connection; `_LeftError` when it is to be left."""
+        self._anew.clear()
+        tasks = [asyncio.create_task(handle.wait()), asyncio.create_task(self._anew.wait())]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if not tasks[0].done():
+                raise _LeftError
+            tasks[0].result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await handle.disconnect()
 
     async def _connect(self) -> Any:
         commands = self._machine.sandbox.commands

@@ -61,6 +61,13 @@ def no_user(template: str) -> SandboxError:
     )
 
 
+def unfit(template: str, why: str) -> SandboxError:
+    return SandboxError(
+        f"A sandbox of the E2B template {template!r} could not be prepared: {words(Exception(why[-_LONGEST:]))}.",
+        "Build it from compose/sandbox/Dockerfile (support/docs/sandboxes.md).",
+    )
+
+
 def _refused(error: Exception, status: int, template: str) -> SandboxError:
     if status == 404:
         return no_template(template)

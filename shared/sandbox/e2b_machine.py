@@ -10,12 +10,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+from weakref import WeakSet
 
 from pydantic import SecretStr
 
 from shared.errors import SandboxError, SandboxGoneError, SandboxUnreachableError
 from shared.sandbox.e2b_channel import E2BChannel
-from shared.sandbox.e2b_errors import no_key, translate, unreachable
+from shared.sandbox.e2b_errors import no_key, translate, unfit, unreachable
 
 if TYPE_CHECKING:
     from e2b import AsyncSandbox
@@ -25,10 +27,13 @@ USER, OWNER = "persevere", "keeper"
 """Whom commands run as, and whose the folders are that they may only read; `compose/sandbox/install.sh` makes both."""
 _ROOT = "root"
 _CLAIM = "/run/persevere-claim"
-_API = "https://api.e2b.app"
 _DOMAIN = "e2b.app"
 _LOOK_S = 8.0
 _REQUEST_S = 30.0
+_CHANGING_S = 120.0
+"""For a pause or a resume, which move gigabytes."""
+_SLOWEST = 100_000
+"""Bytes in a second below which an upload is given up."""
 _LONGEST_WAIT_S = 3.0
 
 
@@ -49,9 +54,9 @@ class E2BAccount:
             raise no_key()
         return {
             "api_key": self.key.get_secret_value(),
-            "api_url": self.api_url or _API,
+            "api_url": self.api_url or f"https://api.{_DOMAIN}",
             "sandbox_url": self.sandbox_url,
-            "domain": _DOMAIN,
+            "domain": (urlsplit(self.api_url or "").hostname or _DOMAIN).removeprefix("api."),
             "debug": False,
             "request_timeout": request_s,
         }
@@ -65,6 +70,7 @@ class E2BMachine:
 
     def __init__(self, account: E2BAccount, sandbox: AsyncSandbox) -> None:
         self.account, self.sandbox = account, sandbox
+        self._channels: WeakSet[E2BChannel] = WeakSet()
         self._awake = asyncio.Event()
         self._awake.set()
         self._keeping = asyncio.create_task(self._keep())
@@ -72,10 +78,10 @@ class E2BMachine:
     async def prepare(self, own: Sequence[str], owned: Sequence[str]) -> None:
         """Empty folders: `own` for commands, `owned` for copies they may only read."""
         script = "set -e; umask 022"
-        for path in own:
-            script += f"; mkdir -p -- {shlex.quote(path)}; chown {USER}: {shlex.quote(path)}"
-        for path in owned:
-            script += f"; mkdir -p -- {shlex.quote(path)}; chown {OWNER}: {shlex.quote(path)}"
+        for path, user in (*((path, USER) for path in own), *((path, OWNER) for path in owned)):
+            above = " ".join(shlex.quote(str(parent)) for parent in Path(path).parents[:-1])
+            script += f"; mkdir -p -- {shlex.quote(path)}; chown {user}: {shlex.quote(path)}"
+            script += f"; chmod a+x {above}" if above else ""
         await self.ask(script, _ROOT)
 
     async def ask(self, script: str, user: str) -> str:
@@ -88,7 +94,7 @@ class E2BMachine:
         try:
             return await self.persist(run)
         except CommandExitException as error:
-            raise SandboxError(f"The sandbox at E2B could not be prepared: {error.stderr[-200:].strip()}") from error
+            raise unfit(self.account.template, error.stderr) from error
 
     async def claim(self) -> bool:
         """Be the one who removes a left machine, unless somebody else has been at it for less than a quarter of an hour."""
@@ -103,12 +109,16 @@ class E2BMachine:
     async def start(self, argv: Sequence[str], environment: dict[str, str], *, owner: bool = False) -> E2BChannel:
         channel = E2BChannel(self, OWNER if owner else USER, argv, environment)
         await channel.begin()
+        self._channels.add(channel)
         return channel
 
     async def put(self, source: Path, target: str) -> None:
+        limit = _REQUEST_S + source.stat().st_size / _SLOWEST
+
         async def upload() -> None:
             with source.open("rb") as file:
-                await self.sandbox.files.write(target, file, user=USER)
+                async with asyncio.timeout(limit):
+                    await self.sandbox.files.write(target, file, user=USER)
 
         await self.persist(upload)
 
@@ -126,12 +136,19 @@ class E2BMachine:
         await self.persist(download)
 
     async def look(self) -> None:
-        await self._state()
+        """Somebody misses an answer: the machine is asked for, and the connections, which may be dead without a word, are made anew."""
+        if await self._state() == "paused" and self._awake.is_set():
+            await self.resume()
+        self._listen_anew()
+
+    def _listen_anew(self) -> None:
+        for channel in self._channels:
+            channel.listen_anew()
 
     async def pause(self) -> None:
         self._awake.clear()
         try:
-            await self.persist(lambda: self.sandbox.pause(), asleep=True)
+            await self.persist(lambda: self.sandbox.pause(request_timeout=_CHANGING_S), asleep=True)
         except BaseException:
             self._awake.set()
             raise
@@ -139,6 +156,7 @@ class E2BMachine:
     async def resume(self) -> None:
         await self.persist(self._connect, asleep=True)
         self._awake.set()
+        self._listen_anew()
 
     async def remove(self) -> None:
         self._keeping.cancel()
@@ -198,9 +216,9 @@ class E2BMachine:
         from e2b.exceptions import GuestUnresponsiveException
 
         try:
-            await self.sandbox.connect(timeout=self.account.ttl_s)
+            await self.sandbox.connect(timeout=self.account.ttl_s, request_timeout=_CHANGING_S)
         except GuestUnresponsiveException:
-            await self.sandbox.connect(timeout=self.account.ttl_s, on_resume="reboot")
+            await self.sandbox.connect(timeout=self.account.ttl_s, request_timeout=_CHANGING_S, on_resume="reboot")
 
     async def _keep(self) -> None:
         """Move the time limit away for as long as we are here. What goes wrong shows itself at the next call."""

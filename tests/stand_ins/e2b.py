@@ -72,6 +72,7 @@ class E2BStandIn(ControlPlane):
         self.gap_s = 0.0
         """How long after its making or resuming a sandbox cannot yet be reached, as happens at the real edge."""
         self.url = ""
+        self._stopping = False
         self._mode: dict[str, Mode] = {"api": "", "envd": ""}
         self._loop: asyncio.AbstractEventLoop
         self._server: uvicorn.Server
@@ -108,6 +109,15 @@ class E2BStandIn(ControlPlane):
         def every() -> None:
             for kept in self.sandboxes.values():
                 kept.processes.cut(Code.UNAVAILABLE, message)
+
+        self._call(every)
+
+    def stall(self) -> None:
+        """Every open stream falls silent, though it stays open."""
+
+        def every() -> None:
+            for kept in self.sandboxes.values():
+                kept.processes.stall()
 
         self._call(every)
 
@@ -150,8 +160,9 @@ class E2BStandIn(ControlPlane):
         except Refused as refused:
             await _answer(Reply.json(refused.status, {"code": refused.status, "message": refused.message}, refused.headers), said)
         except BaseException as error:
-            self.errors.append(error)
-            raise
+            if not self._stopping:
+                self.errors.append(error)
+                raise
 
     async def _route(self, scope: Any, exchange: Exchange, receive: Any, send: Any) -> None:
         inside = exchange.path in ("/health", "/files") or exchange.path.startswith(("/process.Process/", "/filesystem.Filesystem/"))
@@ -258,6 +269,7 @@ class E2BStandIn(ControlPlane):
         watching.cancel()
 
     def _stop(self) -> None:
+        self._stopping = True
         for kept in list(self.sandboxes.values()):
             self.remove(kept)
         self._server.should_exit = self._server.force_exit = True

@@ -101,6 +101,8 @@ class ControlPlane:
         self.concurrent, self.longest_s, self.page = 100, 24 * 3600, 100
         self.knows_keys = True
         """Whether the same idempotency key makes the same sandbox; older control planes ignore it."""
+        self.silent = False
+        """Streams of a sandbox that is paused stay open, and dead, as when nothing in between notices."""
         self.sandboxes: dict[str, Kept] = {}
         self.history: list[tuple[str, str]] = []
         """What became of which sandbox: created, paused, resumed, killed."""
@@ -219,7 +221,10 @@ class ControlPlane:
     def _pause(self, kept: Kept) -> None:
         kept.machine.freeze()
         kept.state = "paused"
-        kept.processes.cut(Code.CANCELED, "request canceled: the sandbox is being paused")
+        if self.silent:
+            kept.processes.stall()
+        else:
+            kept.processes.cut(Code.CANCELED, "request canceled: the sandbox is being paused")
         self.history.append(("paused", kept.id))
 
     def resume(self, kept: Kept, timeout: int) -> None:

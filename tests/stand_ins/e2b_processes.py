@@ -63,6 +63,11 @@ class Processes(ProcessService):
         for running in self.running.values():
             running.cut(ConnectError(code, message))
 
+    def stall(self) -> None:
+        """Every stream falls silent for good."""
+        for running in self.running.values():
+            running.listeners.clear()
+
     async def start(self, request: pb.StartRequest, ctx: Any) -> AsyncIterator[pb.StartResponse]:
         if request.pty is not None:
             raise ConnectError(Code.UNIMPLEMENTED, "this stand-in has no terminals")

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from config.settings import Settings
 from shared.errors import SandboxError, SandboxGoneError, SandboxUnreachableError
+from shared.sandbox import connection
 from shared.sandbox.e2b import E2BProvider
 from shared.sandbox.e2b_creation import LABEL, listed
 from shared.sandbox.e2b_machine import E2BAccount
@@ -163,6 +164,22 @@ async def test_output_is_whole_whatever_breaks(e2b: E2BStandIn, sandbox: Sandbox
     assert ("paused", next(iter(e2b.sandboxes))) in e2b.history
 
 
+async def test_streams_that_die_without_a_word(e2b: E2BStandIn, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "_QUIET_S", 0.5)
+    monkeypatch.setattr(connection, "_ANSWER_S", 0.5)
+    running = asyncio.create_task(shell(sandbox, "for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.2; done"))
+    await asyncio.sleep(0.5)
+    e2b.stall()
+    assert (await running).stdout.split() == ["1", "2", "3", "4", "5", "6", "7", "8"]
+    e2b.silent = True
+    running = asyncio.create_task(shell(sandbox, "for i in 1 2 3 4; do echo $i; sleep 0.2; done"))
+    await asyncio.sleep(0.3)
+    await sandbox.pause()
+    await asyncio.sleep(0.2)
+    await sandbox.resume()
+    assert (await running).stdout.split() == ["1", "2", "3", "4"]
+
+
 async def test_input_is_whole_though_answers_are_lost(e2b: E2BStandIn, sandbox: Sandbox) -> None:
     data = os.urandom(3_000_000)
     e2b.lose("POST /process.Process/SendInput", times=3)
@@ -238,6 +255,8 @@ async def test_refusals_say_what_to_do(e2b: E2BStandIn, account: E2BAccount, wor
     error = await refused(replace(account, template="another"))
     assert "no template 'another'" in error.message
     assert "compose/sandbox/Dockerfile" in error.next_step
+    e2b.fail("POST /process.Process/Start", 401, "invalid username: 'persevere'")
+    assert "lacks the user" in (await refused(account)).message
     e2b.longest_s = 3600
     assert "PERSEVERE_SANDBOX_TTL_S" in (await refused(replace(account, ttl_s=7200))).next_step
     e2b.concurrent = 0
@@ -265,7 +284,11 @@ async def test_one_that_is_busy_is_asked_again(e2b: E2BStandIn, provider: E2BPro
     assert [what for what, _ in e2b.history] == ["created", "killed"]
 
 
-async def test_gone_is_told_from_unreachable(e2b: E2BStandIn, account: E2BAccount, workspace: Path) -> None:
+async def test_gone_is_told_from_unreachable(
+    e2b: E2BStandIn, account: E2BAccount, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_QUIET_S", 0.5)
+    monkeypatch.setattr(connection, "_ANSWER_S", 0.5)
     sandbox = await E2BProvider(replace(account, patience_s=0.5)).open(SandboxSpec(workspace=workspace, task_id="t", labels=LABELS))
     running = asyncio.create_task(shell(sandbox, "sleep 60"))
     await asyncio.sleep(0.3)
