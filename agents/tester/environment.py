@@ -49,7 +49,7 @@ class TesterEnvironments:
 
         async def build(sandbox: Sandbox, folder: Path) -> None:
             await log("installing the test environment: " + (", ".join(needs.requirements) or "locked requirements")[:300])
-            await _build_python(sandbox, folder, needs, timeout_s)
+            await _build_python(sandbox, folder, needs, timeout_s, log)
 
         return await self._cached(key, open_sandbox, build, timeout_s)
 
@@ -105,19 +105,26 @@ class TesterEnvironments:
         return folder
 
 
-async def _build_python(sandbox: Sandbox, folder: Path, needs: PythonNeeds, timeout_s: float) -> None:
+async def _build_python(sandbox: Sandbox, folder: Path, needs: PythonNeeds, timeout_s: float, log: Log) -> None:
     """`-I` keeps the repository's own modules from shadowing venv and pip."""
     made = await sandbox.run(Command([sandbox.system.python, "-I", "-m", "venv", str(folder)], timeout_s=timeout_s))
     if not made.ok:
         raise InstallError("a virtual environment could not be made: " + closing_lines(made))
-    pip = [str(folder / "bin" / "python"), "-I", "-m", "pip", "install", "--no-input", "--progress-bar=off", "-r"]
+    pip = [str(folder / "bin" / "python"), "-I", "-m", "pip", "install", "--no-input", "--progress-bar=off"]
     lists = {"locked": needs.locked, "requirements": needs.requirements + (_backend(needs) if needs.editable else [])}
     for name, lines in lists.items():
         if lines:
             path = f"{SCRATCH}/{name}.txt"
             await sandbox.write(path, ("\n".join(lines) + "\n").encode())
-            command = Command([*pip, str(sandbox.root / path)], cwd=SCRATCH, timeout_s=timeout_s, registries=True)
-            check_installed(await sandbox.run(command), "pip")
+            command = Command([*pip, "-r", str(sandbox.root / path)], cwd=SCRATCH, timeout_s=timeout_s, registries=True)
+            ran = await sandbox.run(command)
+            if name == "locked" or "ResolutionImpossible" not in ran.stderr:
+                check_installed(ran, "pip")
+                continue
+            await log("requirements contradict each other, so they are installed one by one: " + closing_lines(ran)[:400])
+            for line in lines:
+                command = Command([*pip, line], cwd=SCRATCH, timeout_s=timeout_s, registries=True)
+                check_installed(await sandbox.run(command), "pip")
 
 
 def _backend(needs: PythonNeeds) -> list[str]:

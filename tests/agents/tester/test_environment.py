@@ -7,6 +7,7 @@ import contextlib
 import os
 import shutil
 import time
+import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,37 @@ async def test_a_failed_install_says_why(tmp_path: Path) -> None:
     with pytest.raises(InstallError, match=r"pip could not install what the tests need: .*not a requirement"):
         await TesterEnvironments(tmp_path / "cache", host_system()).python(needs, rooms, 60, _quiet)
     assert not (tmp_path / "cache" / python_key(needs, host_system())).exists()
+
+
+def _wheel(folder: Path, name: str, version: str, *needs: str) -> str:
+    """A requirement line for a package made here: its module says its version."""
+    path = folder / f"{name}-{version}-py3-none-any.whl"
+    about = "".join(f"Requires-Dist: {line}\n" for line in needs)
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr(f"{name}.py", f"version = {version!r}\n")
+        wheel.writestr(f"{name}-{version}.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{about}")
+        wheel.writestr(f"{name}-{version}.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{name}-{version}.dist-info/RECORD", "")
+    return f"{name} @ {path.as_uri()}"
+
+
+async def test_requirements_that_contradict_each_other_are_installed_one_by_one(tmp_path: Path) -> None:
+    """As pinned tools of development often do, which no test needs."""
+    lines = [_wheel(tmp_path, "below", "1"), _wheel(tmp_path, "above", "1", "below==1"), _wheel(tmp_path, "below", "2")]
+    told: list[str] = []
+
+    async def log(message: str) -> None:
+        told.append(message)
+
+    rooms = Rooms(tmp_path)
+    folder = await TesterEnvironments(tmp_path / "cache", host_system()).python(PythonNeeds(requirements=lines), rooms, 60, log)
+    async with rooms(folder) as sandbox:
+        said = await sandbox.run(
+            Command([str(folder / "bin" / "python"), "-c", "import above, below; print(above.version, below.version)"])
+        )
+    assert said.stdout == "1 2\n", said
+    assert "contradict each other" in told[-1]
+    assert "conflict" in told[-1]
 
 
 def test_the_key_depends_on_what_is_installed() -> None:
