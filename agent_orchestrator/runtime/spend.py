@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent_orchestrator.runtime.lease import Lease
 from agent_orchestrator.runtime.owners import OwnerBudgets, price_unknown
 from agent_orchestrator.runtime.questions import reached
 from shared import metrics
 from shared.events import store as events_store
+from shared.events.store import KeptStep
 from shared.models.limits import MEASURES
 from shared.models.port import Usage
 from shared.recipes.repository_config import RepositoryConfig
-from shared.store import tasks
+from shared.store import steps
 from shared.store.records import Approval, Task
 from shared.types import ApprovalStatus, Gate, Json, canonical_json, sha256_hex
 from workflows.loader import WorkflowLimits
@@ -126,25 +124,25 @@ class TaskSpend:
         await self._owners.check(self._lease.database, working_s, self._unpriced)
 
     async def after(self, model: str, usage: Usage) -> None:
-        """The task's cost, its user's and its project's, and a `usage` event in one fenced transaction."""
-        async with self.charging([(model, usage)]):
-            pass
+        await self.charge([(model, usage)])
 
-    @asynccontextmanager
-    async def charging(self, calls: Sequence[tuple[str, Usage]], told: str = "") -> AsyncIterator[AsyncConnection]:
-        """A fenced transaction that records calls [(model, usage)] and a line for those who watch, with whatever else is written in it."""
+    async def charge(self, calls: Sequence[tuple[str, Usage]], told: str = "", step: KeptStep | None = None) -> None:
+        """Calls [(model, usage)]: the task's cost, its user's and its project's, and a `usage` event each, in one fenced transaction.
+
+        With it a line for those who watch, and a step; the first one of a piece takes the place of another's.
+        """
         async with self._writing:
             now, used = time.monotonic(), self._used
             happened: list[tuple[str, Json]] = []
             for number, (model, usage) in enumerate(calls):
                 used = used.plus(usage, 0 if number else now - self._since)
                 happened.append(("usage", _event(model, usage, used)))
-            async with self._lease.transaction() as tx:
-                if calls or told:
-                    stage = await tasks.charge(tx, self._lease.task_id, asdict(used))
-                    happened += [("log", {"level": "info", "message": told})] if told else []
-                    await events_store.append(tx, self._lease.task_id, stage, happened)
-                yield tx
+            happened += [("log", {"level": "info", "message": told})] if told else []
+            lease = self._lease
+            async with lease.database.transaction() as tx:
+                if step is not None and step.number == 1:
+                    await steps.clear(tx, lease.task_id)
+                await events_store.append_charged(tx, lease.task_id, lease.epoch, happened, asdict(used), step)
                 if calls:
                     await self._owners.add(tx, [usage for _, usage in calls], now - self._since)
             if calls:

@@ -7,11 +7,10 @@ import logging
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from agent_orchestrator.runtime.lease import Lease
 from agent_orchestrator.runtime.spend import TaskSpend
 from agents.context import Step
+from shared.events.store import KeptStep
 from shared.models.port import Usage
 from shared.store import steps
 from shared.types import Json
@@ -42,21 +41,15 @@ class FencedSteps:
         if not self._full and self._bytes + len(data) > self._limit:
             self._full = True
             log.warning("the steps of %s are too big to be kept after the %dth", self._lease.task_id, self._count)
+        kept = None if self._full else KeptStep(piece, self._count + 1, data)
         if used or told or not self._count:
-            async with self._spend.charging(used, told) as tx:
-                if not self._full:
-                    if not self._count:
-                        await steps.clear(tx, self._lease.task_id)
-                    await self._add(tx, data)
-        elif not self._full:
+            await self._spend.charge(used, told, kept)
+        elif kept is not None:
             async with self._lease.database.connection() as connection:
-                await self._add(connection, data)
-        if not self._full:
-            self._count, self._bytes = self._count + 1, self._bytes + len(data)
-        return not self._full
-
-    async def _add(self, tx: AsyncConnection, data: bytes) -> None:
-        await steps.add(tx, self._lease.task_id, self._lease.epoch, self._piece, self._count + 1, data)
+                await steps.add(connection, self._lease.task_id, self._lease.epoch, piece, kept.number, data)
+        if kept is not None:
+            self._count, self._bytes = kept.number, self._bytes + len(data)
+        return kept is not None
 
     async def forget(self) -> None:
         async with self._lease.transaction() as tx:

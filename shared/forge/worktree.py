@@ -113,15 +113,14 @@ async def compare(git_dir: Path, base_commit: str, head_commit: str | None = Non
     plain = (*index, "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color", "--ignore-submodules=all")
     whole = ("--binary", "--full-index") if head_commit is None else ()
     form = (*whole, "--unified=3", "--diff-algorithm=myers", "--src-prefix=a/", "--dst-prefix=b/")
-    whole, counted = await asyncio.gather(
-        run_git("diff", *plain, *form, *revisions, "--", git_dir=git_dir),
-        run_git("diff", *plain, "--numstat", "-z", *revisions, "--", git_dir=git_dir),
-    )
+    # Rows end with a zero byte, the last one with two; the patch follows, quoted as it always is.
+    both = (await run_git("diff", *plain, "--numstat", "-z", "--patch", *form, *revisions, "--", git_dir=git_dir)).stdout
+    counts, _, patch = both.partition(b"\0\0")
     insertions = deletions = 0
     paths = []
-    for row in counted.stdout.split(b"\0")[:-1]:
+    for row in filter(None, counts.split(b"\0")):
         plus, minus, path = row.split(b"\t", 2)
         insertions += int(plus) if plus != b"-" else 0
         deletions += int(minus) if minus != b"-" else 0
         paths.append(path.decode(errors="replace"))
-    return whole.stdout, {"files": len(paths), "insertions": insertions, "deletions": deletions, "paths": paths}
+    return patch, {"files": len(paths), "insertions": insertions, "deletions": deletions, "paths": paths}

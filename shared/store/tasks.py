@@ -17,17 +17,11 @@ from shared.errors import NotFoundError
 from shared.store.records import Task
 from shared.store.rows import assignments, bound, columns, decode_cursor, field_values, page, to_record, to_records, to_row
 from shared.store.tables import tasks
-from shared.types import Json, Stage, TaskStatus, utcnow
+from shared.types import Json, TaskStatus, utcnow
 
 _COLUMNS = columns(Task, tasks)
 _MINE = tasks.c.id == bindparam("task")
 _GET = select(*_COLUMNS).where(_MINE)
-_CHARGE = (
-    update_table(tasks)
-    .where(_MINE)
-    .values(cost=bindparam("total", type_=tasks.c.cost.type), updated_at=bindparam("now"))
-    .returning(tasks.c.stage)
-)
 _REMARKS = select(tasks.c.request["messages"]).where(_MINE)
 _SHORTEST_FRAGMENT = 4
 
@@ -58,14 +52,6 @@ async def update(tx: AsyncConnection, id: str, **fields: Any) -> Task:
     if task is None:
         raise NotFoundError(f"There is no task {id}.")
     return task
-
-
-async def charge(tx: AsyncConnection, id: str, cost: Json) -> Stage:
-    """Set what the task has cost; its stage. Leaner than `update`: it is done at every answer of a model."""
-    stage = (await tx.execute(_CHARGE, {"task": id, "total": cost, "now": utcnow()})).scalar_one_or_none()
-    if stage is None:
-        raise NotFoundError(f"There is no task {id}.")
-    return Stage(stage)
 
 
 async def remarks(tx: AsyncConnection, id: str) -> list[Json]:
