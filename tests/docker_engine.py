@@ -56,7 +56,7 @@ class RunningEngine:
         self._signal(signal.SIGKILL)
         if self.process is not None:
             self.process.wait()
-        (self.folder / "docker.pid").unlink(missing_ok=True)
+        end_left(self.folder)
 
     def stop(self) -> None:
         """End it with everything that runs in it."""
@@ -155,7 +155,8 @@ def end_left(folder: Path) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.02)
-    (folder / "docker.pid").unlink(missing_ok=True)
+    for file in ("docker.pid", "exec/containerd/containerd.pid"):
+        (folder / file).unlink(missing_ok=True)
 
 
 def _is_left(pid: int, folder: bytes) -> bool:

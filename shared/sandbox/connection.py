@@ -29,8 +29,8 @@ from shared.sandbox.inside.frames import (
 from shared.sandbox.machine import Channel, Machine
 
 _HELLO_S = 60.0
-_QUIET_S = 4.0
-_ANSWER_S = 12.0
+_QUIET_S = 3.0
+_ANSWER_S = 8.0
 _TUNNEL = 1 << 31
 
 

@@ -294,7 +294,6 @@ def _bounds(spec: SandboxSpec, sizes: dict[str, tuple[int, str]], runtime: str) 
         "network_mode": "none",
         "ipc_mode": "private",
         "log_config": {"Type": "none"},
-        "auto_remove": True,
         "pids_limit": limits.processes + own,
         "mem_limit": memory,
         "memswap_limit": memory,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import select
 import socket
 import ssl
@@ -58,13 +59,25 @@ class Engine:
             raise SandboxGoneError(f"The sandbox's container ended {reason}.", "The work begins again in a new one.")
 
     def _client(self, timeout_s: int) -> docker.DockerClient:
-        """Made at the first call and again after the engine was away."""
+        """Made at the first call. Each call has a connection of its own: an engine that was started again knows no old ones."""
+        _reach()
         with self._connecting:
             if timeout_s not in self._clients:
                 import docker
 
-                self._clients[timeout_s] = docker.from_env(timeout=timeout_s)
+                client = docker.from_env(timeout=timeout_s)
+                client.api.headers["Connection"] = "close"
+                self._clients[timeout_s] = client
             return self._clients[timeout_s]
+
+
+def _reach() -> None:
+    """OSError at once where the engine's local socket cannot be connected to (docker-py would leave its own socket open)."""
+    path = os.environ.get("DOCKER_HOST", "").strip() or "unix:///var/run/docker.sock"
+    if path.startswith("unix://") and hasattr(socket, "AF_UNIX"):
+        with socket.socket(socket.AF_UNIX) as trial:
+            trial.settimeout(_LOOK_S)
+            trial.connect(path.removeprefix("unix://"))
 
 
 def translate(error: Exception) -> PersevereError:
@@ -139,9 +152,9 @@ class ExecChannel:
             self._socket.shutdown(socket.SHUT_RDWR)
         await asyncio.to_thread(self._thread.join, 2.0)
         self._writers.shutdown(wait=False, cancel_futures=True)
-        with contextlib.suppress(OSError):
-            self._kept.close()
-            self._socket.close()
+        for opened in (self._kept, self._socket):
+            with contextlib.suppress(OSError):
+                opened.close()
 
     async def _find_out(self) -> None:
         """Return if the process has ended; otherwise raise why it cannot be heard any more."""

@@ -20,9 +20,16 @@ _CLAIM_S = 900
 
 
 async def sweep(engine: Engine, keeper: Keeper, machine_of: Callable[[str], Machine], python: str) -> int:
-    """Rescue and remove what `keeper` disowns; how many. One that cannot be rescued stays for the next sweep."""
+    """Rescue and remove what `keeper` disowns; how many. One that cannot be rescued stays for the next sweep.
+
+    One that has ended holds nothing any more and is removed unasked. (The engine is not told to do that by itself: one that is started
+    again would remove the running ones with them.)
+    """
     removed = 0
     for found in await engine.call(lambda api: api.containers(all=True, filters={"label": LABELS})):
+        if found.get("State") in ("exited", "dead"):
+            removed += await _remove(machine_of(found["Id"]))
+            continue
         labels = _read(found.get("Labels") or {})
         if labels is None or await keeper.owns(labels) or not await _claim(engine, found):
             continue
@@ -35,11 +42,17 @@ async def sweep(engine: Engine, keeper: Keeper, machine_of: Callable[[str], Mach
         except PersevereError:
             await _give_up(engine, found)
             continue
-        with contextlib.suppress(SandboxError):
-            await machine.remove()
-            metrics.sandbox_leaked()
-            removed += 1
+        removed += await _remove(machine)
     return removed
+
+
+async def _remove(machine: Machine) -> int:
+    try:
+        await machine.remove()
+    except SandboxError:
+        return 0
+    metrics.sandbox_leaked()
+    return 1
 
 
 def _read(labels: Mapping[str, str]) -> dict[str, str] | None:

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import time
 import traceback
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ class Operation:
         self.exit_status: int | None = None
         self.stopped: str | None = None
         self.note = ""
-        self.stopped_at = 0.0
+        self.started_at = self.stopped_at = 0.0
         self.result: dict[str, Any] = {}
         self._gathered = os.memfd_create("stdin", os.MFD_CLOEXEC) if self.command else None
 
@@ -92,7 +93,7 @@ class Operation:
             self._become((stdin or 0, out[1], err[1]), alive[0], report[1])
         for file in theirs:
             os.close(file or 0)
-        self._gathered = None
+        self._gathered, self.started_at = None, time.monotonic()
         self.alive, self.report = alive[1], report[0]
         self.outputs = {out[0]: OUT, err[0]: ERR}
         if source:

@@ -14,6 +14,7 @@ from shared.sandbox.limits import disk_usage
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _EVERY_S = 0.1
+_TIME_TO_TIDY_S = 0.3
 _STAT = ("/sys/fs/cgroup/memory.stat", "/sys/fs/cgroup/memory/memory.stat")
 _EVENTS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
 
@@ -74,7 +75,8 @@ class Watch:
             return
         if self._used() - self._baseline >= self._disk:
             for operation in commands:
-                operation.stop("disk", now)
+                if now - operation.started_at > _TIME_TO_TIDY_S:
+                    operation.stop("disk", now)
         self._next_disk = now + max(_EVERY_S, 10 * (time.monotonic() - now))
 
     def _used(self) -> int:
