@@ -18,6 +18,7 @@ NAMES = (
     "recovery",
     "throughput",
     "steps",
+    "harness",
     "long_talk",
     "demo_time",
 )
