@@ -1,8 +1,11 @@
-"""Keeps a long conversation within a model's window: from a size on the oldest answers of tools are left out."""
+"""Keeps a long conversation within a model's window: from a size on the oldest answers of tools are left out, by LangChain's own edit."""
 
 from __future__ import annotations
 
-from langchain_core.messages import AnyMessage, ToolMessage
+from collections.abc import Sequence
+
+from langchain.agents.middleware import ClearToolUsesEdit
+from langchain_core.messages import AnyMessage, BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
 
 TOKENS = 100_000
@@ -16,19 +19,15 @@ class Window:
     """Counts each message once, however often the conversation is looked at."""
 
     def __init__(self) -> None:
-        self._counted: list[tuple[AnyMessage, int]] = []
+        self._counted: list[tuple[BaseMessage, int]] = []
 
     def shown(self, messages: list[AnyMessage]) -> list[AnyMessage]:
         """What the model is given of the conversation."""
-        if self._tokens(messages) <= TOKENS:
-            return messages
-        answers = [at for at, message in enumerate(messages) if isinstance(message, ToolMessage)]
         shown = list(messages)
-        for at in answers[:-KEPT]:
-            shown[at] = messages[at].model_copy(update={"content": LEFT_OUT, "artifact": None})
+        ClearToolUsesEdit(trigger=TOKENS, keep=KEPT, placeholder=LEFT_OUT).apply(shown, count_tokens=self._tokens)
         return shown
 
-    def _tokens(self, messages: list[AnyMessage]) -> int:
+    def _tokens(self, messages: Sequence[BaseMessage]) -> int:
         for at, message in enumerate(messages):
             if at < len(self._counted) and self._counted[at][0] is message:
                 continue
