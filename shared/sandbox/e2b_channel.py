@@ -22,6 +22,7 @@ _AHEAD = 2 * 1024 * 1024
 """So many bytes may be written before they have left."""
 _CONFIRM = 512 * 1024
 _OPENING_S = 30.0
+"""Ours, not the library's `request_timeout`: cancelled within that, it leaves an exception behind that nobody retrieves."""
 _CLOSING_S = 5.0
 
 
@@ -83,18 +84,19 @@ class E2BChannel:
 
     async def _start(self) -> Any:
         source = ["exec", "python3", "-I", "-S", "-c", _wire(), *self._argv]
-        return await self._machine.sandbox.commands.run(
-            shlex.join(source),
-            background=True,
-            envs=self._environment,
-            user=self._user,
-            cwd="/",
-            stdin=True,
-            timeout=0,
-            request_timeout=_OPENING_S,
-            on_stdout=self._hear,
-            retain_output=False,
-        )
+        async with asyncio.timeout(_OPENING_S):
+            return await self._machine.sandbox.commands.run(
+                shlex.join(source),
+                background=True,
+                envs=self._environment,
+                user=self._user,
+                cwd="/",
+                stdin=True,
+                timeout=0,
+                request_timeout=0,
+                on_stdout=self._hear,
+                retain_output=False,
+            )
 
     def listen_anew(self) -> None:
         """Leave the connection, which may be dead without a word, for another."""
@@ -143,7 +145,8 @@ class E2BChannel:
 
     async def _connect(self) -> Any:
         commands = self._machine.sandbox.commands
-        return await commands.connect(self._pid, timeout=0, request_timeout=_OPENING_S, on_stdout=self._hear, retain_output=False)
+        async with asyncio.timeout(_OPENING_S):
+            return await commands.connect(self._pid, timeout=0, request_timeout=0, on_stdout=self._hear, retain_output=False)
 
     async def _hear(self, text: str) -> None:
         data = self._parser.feed(text.encode())

@@ -89,7 +89,8 @@ class E2BMachine:
         from e2b.sandbox.commands.command_handle import CommandExitException
 
         async def run() -> str:
-            return str((await self.sandbox.commands.run(script, user=user, cwd="/", timeout=60)).stdout)
+            async with asyncio.timeout(_REQUEST_S):
+                return str((await self.sandbox.commands.run(script, user=user, cwd="/", timeout=0, request_timeout=0)).stdout)
 
         try:
             return await self.persist(run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import subprocess
@@ -29,6 +30,14 @@ from tests.stand_ins.e2b_machine import missing
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 LABELS = {"task": "task_1", "epoch": "3", "workspace": "code"}
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_over(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """No task whose exception nobody retrieved."""
+    yield
+    gc.collect()
+    assert not [record for record in caplog.records if record.name == "asyncio"]
 
 
 @pytest.fixture
