@@ -21,6 +21,9 @@ LIMIT = 64_000_000
 """Bytes of one piece of work. Answers of tools are bounded, files are not: what comes after this is not kept."""
 
 
+_BYTES = "\0bytes"
+
+
 class FencedSteps:
     """Implements `agents.context.StepLog`."""
 
@@ -58,14 +61,16 @@ class FencedSteps:
 
 
 def _encoded(step: Step) -> bytes:
-    files = {path: None if data is None else b64encode(data).decode() for path, data in step.files.items()}
-    patch = None if step.patch is None else b64encode(step.patch).decode()
-    kept: Json = {"messages": list(step.messages), "state": step.state, "files": files, "patch": patch}
-    return json.dumps(kept, default=str, separators=(",", ":")).encode()
+    kept: Json = {"messages": list(step.messages), "state": step.state, "files": dict(step.files), "patch": step.patch}
+    return json.dumps(kept, default=_plain, separators=(",", ":")).encode()
+
+
+def _plain(value: object) -> Json:
+    if isinstance(value, bytes):
+        return {_BYTES: b64encode(value).decode()}
+    raise TypeError(f"a step cannot hold a {type(value).__name__}")
 
 
 def _decoded(data: bytes) -> Step:
-    kept = json.loads(data)
-    files = {path: None if text is None else b64decode(text) for path, text in kept["files"].items()}
-    patch = None if kept["patch"] is None else b64decode(kept["patch"])
-    return Step(kept["messages"], kept["state"], files, patch)
+    kept = json.loads(data, object_hook=lambda found: b64decode(found[_BYTES]) if _BYTES in found else found)
+    return Step(kept["messages"], kept["state"], kept["files"], kept["patch"])

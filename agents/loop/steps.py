@@ -164,11 +164,23 @@ def _of_tools(step: Step) -> bool:
 
 
 def _written(messages: Sequence[BaseMessage]) -> list[Json]:
-    return [message_to_dict(message) for message in messages]
+    """As plain data. What a provider adds about its answer may be anything: what has no form of its own is kept as text."""
+    return [_as_data(message_to_dict(message)) for message in messages]
+
+
+def _as_data(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _as_data(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_data(item) for item in value]
+    return value if value is None or isinstance(value, str | int | float | bytes) else str(value)
 
 
 def _read(messages: Sequence[Json]) -> list[Any]:
-    return list(messages_from_dict(list(messages)))
+    try:
+        return list(messages_from_dict(list(messages)))
+    except (KeyError, TypeError, ValueError) as error:
+        raise _do_not_fit() from error
 
 
 def _do_not_fit() -> TaskFailedError:

@@ -74,6 +74,7 @@ async def test_what_was_kept_is_read_as_it_was_by_a_later_run(database: Database
         step("\x00 \ud83d one", state={"heard": {"remarks": 1}}),
         step("two", files={"a.py": b"\x00\xff", "gone.py": None}, patch=b"diff \xfe\n"),
         step("three", patch=b""),
+        Step([{"type": "ai", "data": {"content": [{"signature": b"\x00\xff"}]}}]),
     ]
     assert await first.read("piece") == []
     for one in said:

@@ -202,8 +202,12 @@ async def test_limits_count_what_was_before_the_interruption() -> None:
 async def test_a_drain_ends_it_at_the_next_step_and_it_goes_on_there() -> None:
     life = Life.new()
     for number in range(1, len(ROUNDS)):
+
+        def stopping(number: int = number) -> bool:
+            return len(life.asked) >= number
+
         with pytest.raises(GraphDrained):
-            await life.live(stopping=lambda number=number: len(life.asked) >= number)
+            await life.live(stopping=stopping)
         assert len(life.asked) <= number + 1
     assert (await life.live()).text == "done"
     assert (len(life.asked), life.noted) == (len(ROUNDS), ["one", "two", "three"])
