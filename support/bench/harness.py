@@ -200,7 +200,8 @@ def watch_commands(clock: Clock, sandbox_class: Any) -> None:
 
 def watch_loop(clock: Clock) -> None:
     """Note when the loop ends; what comes before its first question and after its end are no steps."""
-    original = by_model.run_loop
+    coder: Any = by_model
+    original = coder.run_loop
 
     async def run_loop(*arguments: Any, **named: Any) -> Any:
         clock.began = clock.now()
@@ -208,7 +209,7 @@ def watch_loop(clock: Clock) -> None:
         clock.ended = clock.now()
         return end
 
-    by_model.run_loop = run_loop
+    coder.run_loop = run_loop
 
 
 async def one_task(resources: Resources, clock: Clock, repository: Path, answers: Sequence[AIMessage]) -> None:
