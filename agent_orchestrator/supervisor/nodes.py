@@ -8,10 +8,10 @@ from langgraph.runtime import Runtime
 from langgraph.types import interrupt
 
 from agent_orchestrator.supervisor.context import SupervisorContext
-from agent_orchestrator.supervisor.routes import blockers, current_review, is_by_model, is_command, needs_draft
+from agent_orchestrator.supervisor.risk import diff_risk, plan_risk
+from agent_orchestrator.supervisor.routes import blockers, current_review, is_command, needs_draft
 from agent_orchestrator.supervisor.state import SupervisorState
 from agents.loop.secrets import blocking_secrets, find_secrets, secrets_of, shown_patch
-from shared.approvals.policy import PathRule, assess_diff
 from shared.errors import TaskFailedError
 from shared.secrets.scan import as_json, listed
 from shared.types import Gate, Json, Plan, Risk, RiskLevel, Stage, TaskStatus, canonical_json, sha256_hex, utcnow
@@ -35,7 +35,7 @@ async def plan_gate(state: SupervisorState, runtime: Runtime[SupervisorContext])
     gate = Gate.COMMAND if is_command(state) else Gate.PLAN
     revisions = _next_revision(state, gate)
     widened = state.get("widened")
-    risk = _plan_risk(state, runtime.context)
+    risk = plan_risk(state, runtime.context)
     opened = await runtime.context.gates.pass_or_ask(
         gate,
         revision=revisions[gate.value],
@@ -57,15 +57,6 @@ def _plan_title(plan: Json, gate: Gate) -> str:
 def _wider_title(widened: Json) -> str:
     files = ", ".join(widened["files"][:5]) + (", ..." if len(widened["files"]) > 5 else "")
     return f"The work needs more than the approved plan has: {files}. Go on? {widened['reason'][:300]}"
-
-
-def _plan_risk(state: SupervisorState, context: SupervisorContext) -> Risk:
-    """That of the plan; of what it is to be widened by too."""
-    base = Risk.model_validate(state["risk"])
-    if not (widened := state.get("widened")):
-        return base
-    wider = base.model_copy(update={"reasons": [f"leaves the approved plan: {', '.join(widened['files'][:10])}", *base.reasons]})
-    return assess_diff(wider, list(widened["files"]), lines=0, rules=_path_rules(context))[0]
 
 
 async def plan_decision(state: SupervisorState) -> SupervisorState:
@@ -118,7 +109,7 @@ async def _ask_about_diff(
     digest = state["patch_sha256"]
     assert digest is not None
     _refuse_rejected(state, digest, "change")
-    risk, approvers = _diff_risk(state, runtime.context, raised)
+    risk, approvers = diff_risk(state, runtime.context, raised)
     revisions = _next_revision(state, Gate.DIFF)
     opened = await runtime.context.gates.pass_or_ask(
         Gate.DIFF,
@@ -255,28 +246,6 @@ def _next_revision(state: SupervisorState, gate: Gate) -> dict[str, int]:
     revisions = dict(state.get("revisions", {}))
     revisions[gate.value] = revisions.get(gate.value, 0) + 1
     return revisions
-
-
-def _diff_risk(state: SupervisorState, context: SupervisorContext, raised: Risk | None) -> tuple[Risk, list[str]]:
-    stats = state.get("diff_stats", {})
-    base = Risk.model_validate(state["risk"])
-    if state.get("handed_over") and is_by_model(state) and base.level.rank < RiskLevel.MEDIUM.rank:
-        base = Risk(level=RiskLevel.MEDIUM, score=0.5, reasons=["a model went on with the recipe's change", *base.reasons])
-    if raised is not None and raised.level.rank > base.level.rank:
-        base = raised.model_copy(update={"reasons": [*raised.reasons, *base.reasons]})
-    if (marked := secrets_of(state)) and base.level.rank < RiskLevel.HIGH.rank:
-        reason = f"what looks like a secret and is marked as none, or could not be searched: {listed(marked)}"
-        base = Risk(level=RiskLevel.HIGH, score=0.9, reasons=[reason, *base.reasons])
-    weakened = state.get("test_notes") or []
-    if weakened and base.level.rank < RiskLevel.HIGH.rank:
-        base = Risk(level=RiskLevel.HIGH, score=0.8, reasons=[*weakened, *base.reasons])
-    rules = _path_rules(context)
-    lines = int(stats.get("insertions", 0)) + int(stats.get("deletions", 0))
-    return assess_diff(base, list(stats.get("paths", [])), lines=lines, rules=rules)
-
-
-def _path_rules(context: SupervisorContext) -> list[PathRule]:
-    return [PathRule(name=rule.name, paths=rule.paths, risk=rule.risk, approvers=rule.approvers) for rule in context.config.approvals]
 
 
 async def _diff_subject(state: SupervisorState, context: SupervisorContext) -> Json:

@@ -137,4 +137,6 @@ def reason_of(answer: AIMessage) -> str:
 
 
 def _shown(wrong: list[AnyMessage]) -> str:
-    return " ".join(str(wrong[-1].content).split())[:200]
+    """The first sentence of what the model was told, for a person."""
+    text = " ".join(str(wrong[-1].content).split()).removeprefix("Error: ").replace("Your answer", "it", 1)
+    return f"{text.partition('. ')[0].removesuffix('.')}."[:300]

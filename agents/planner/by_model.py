@@ -64,7 +64,7 @@ class _Asking:
                 limits=LIMITS,
             )
             if end.structured is None:
-                problem = "there was none; call the tool that takes the plan."
+                problem = "the answer was no plan: it did not use the tool for one."
             else:
                 try:
                     return to_plan(end.structured, never, may_change=self._context.may_change)

@@ -93,7 +93,7 @@ class _Asking:
                 limits=LIMITS,
             )
             if end.structured is None:
-                problem = self._repair("there was none; call the tool that takes the review.")
+                problem = self._repair("the answer was no review: it did not use the tool for one.")
             else:
                 kept, wrong = await sort_out(end.structured, places)
                 if not wrong or self.left <= 0:

@@ -20,7 +20,7 @@ STAGE_WORDS = {
     "cloning": "reading the repository",
     "dependencies": "installing what the tests need",
     "planning": "planning",
-    "coding": "changing the code",
+    "coding": "working on the code",
     "testing": "running the tests",
     "review": "waiting for a decision",
     "pr_creation": "opening the pull request",

@@ -112,7 +112,9 @@ async def test_a_malformed_call_is_told_and_may_be_repaired(wire: Wire) -> None:
 
 async def test_malformed_calls_without_end(wire: Wire) -> None:
     error = await fails(wire, malformed(wire), malformed(wire), malformed(wire))
-    assert (error.code, "3 unusable answers" in error.message) == ("model_unusable", True)
+    assert error.code == "model_unusable"
+    told = "it was empty." if wire.name == "google_genai" else "the arguments of look are not valid JSON."
+    assert error.message == f"The model gave 3 unusable answers in a row. The last one: {told}"
 
 
 async def test_a_malformed_call_beside_a_good_one(wire: Wire) -> None:
