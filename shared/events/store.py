@@ -30,7 +30,8 @@ _WRITE_AND_ANNOUNCE = text(f"{_WRITTEN} SELECT event_count, pg_notify('{CHANNEL}
 _CHARGED = (
     "WITH held AS (SELECT task_id FROM runs WHERE task_id = :task AND epoch = :epoch AND state = 'running' FOR KEY SHARE), "
     "kept AS (INSERT INTO steps (task_id, number, piece, data) SELECT task_id, CAST(:number AS int), :piece, CAST(:content AS bytea) "
-    "FROM held WHERE CAST(:content AS bytea) IS NOT NULL), "
+    "FROM held WHERE CAST(:content AS bytea) IS NOT NULL RETURNING task_id), "
+    "sound AS (UPDATE runs SET poison_count = 0 FROM kept WHERE runs.task_id = kept.task_id AND poison_count > 0), "
     "counted AS (UPDATE tasks SET event_count = event_count + :more, cost = CAST(:cost AS json), updated_at = :now FROM held "
     "WHERE id = held.task_id RETURNING id, event_count, stage), "
     "written AS (INSERT INTO events (task_id, seq, type, stage, data, created_at) "
@@ -84,7 +85,7 @@ async def append_charged(
 ) -> None:
     """Append (type, data) pairs at the task's stage, set its cost and keep a step: in one statement, for it is done at every answer.
 
-    `FencedError` unless the task runs under `epoch`.
+    A run that keeps one is no poison run. `FencedError` unless the task runs under `epoch`.
     """
     announced = tx.info.get(ANNOUNCED)
     given: Json = {"task": task_id, "epoch": epoch, "more": len(new), "now": utcnow(), "cost": json.dumps(clean(cost))}

@@ -149,3 +149,17 @@ async def test_what_has_ended_has_no_steps(database: Database, task: Task) -> No
     await log.keep("piece", step("one"))
     await cancel_now(life.lease, "cancelled")
     assert await life.size() == 0
+
+
+async def test_a_run_that_keeps_an_answer_is_no_poison_run(database: Database, task: Task) -> None:
+    """However often its worker dies: it comes further each time."""
+    life = await begin(database, task)
+    async with database.transaction() as tx:
+        await runs.update(tx, task.id, poison_count=5)
+    log = life.log()
+    await log.read("piece")
+    await log.keep("piece", step("one"), used=[(MODEL, Usage(1, 1, 0.1))])
+    async with database.connection() as connection:
+        run = await runs.get(connection, task.id)
+    assert run is not None
+    assert run.poison_count == 0
