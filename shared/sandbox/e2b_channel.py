@@ -17,10 +17,13 @@ from shared.sandbox import e2b_wire
 if TYPE_CHECKING:
     from shared.sandbox.e2b_machine import E2BMachine
 
-_AT_ONCE = 1024 * 1024
+_AT_ONCE = 512 * 1024
 _AHEAD = 2 * 1024 * 1024
 """So many bytes may be written before they have left."""
 _CONFIRM = 512 * 1024
+_HELD = 8 * 1024 * 1024
+"""So much is taken before it is read: more than `e2b_wire` says unconfirmed, which something else in its place might not mind."""
+_LONGEST_HEAD = 32
 _OPENING_S = 30.0
 """Ours, not the library's `request_timeout`: cancelled within that, it leaves an exception behind that nobody retrieves."""
 _CLOSING_S = 5.0
@@ -60,8 +63,7 @@ class E2BChannel:
             data = bytes(self._buffer)
             self._buffer.clear()
             self._read += len(data)
-            if self._read - self._confirmed >= _CONFIRM:
-                self._changed.notify_all()
+            self._changed.notify_all()
             return data
 
     async def write(self, data: bytes) -> None:
@@ -149,8 +151,9 @@ class E2BChannel:
             return await commands.connect(self._pid, timeout=0, request_timeout=0, on_stdout=self._hear, retain_output=False)
 
     async def _hear(self, text: str) -> None:
-        data = self._parser.feed(text.encode())
+        data = self._parser.feed(text.encode("utf-8", "replace"))
         async with self._changed:
+            await self._changed.wait_for(lambda: len(self._buffer) < _HELD)
             self._buffer += data
             self._ended = self._ended or self._parser.over
             self._attach = self._attach or self._parser.lost
@@ -220,7 +223,7 @@ class _Parser:
         return self._word
 
     def feed(self, data: bytes) -> bytes:
-        if self._word is None or self.over:
+        if self._word is None or self.over or self.lost:
             return b""
         self._raw += data
         if not self._synced and not self._find():
@@ -249,7 +252,8 @@ class _Parser:
 
     def _head(self) -> bool:
         end = self._raw.find(b"\n")
-        if end < 0:
+        if end < 0 or end > _LONGEST_HEAD:
+            self.lost = len(self._raw) > _LONGEST_HEAD
             return False
         kind, _, size = bytes(self._raw[:end]).partition(b" ")
         del self._raw[: end + 1]

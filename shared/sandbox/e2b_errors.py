@@ -6,6 +6,8 @@ from shared.errors import SandboxError, SandboxGoneError, SandboxUnreachableErro
 
 KEYS = "https://e2b.dev/dashboard?tab=keys"
 _LONGEST = 200
+_LATER = (408, 409, 425, 429)
+"""Another try may help: too slow, changing its state just now, too early, too many."""
 
 
 def no_key() -> SandboxError:
@@ -47,7 +49,7 @@ def translate(error: Exception, template: str = "") -> SandboxError:
             "Run fewer tasks at once, remove sandboxes at https://e2b.dev/dashboard, or ask E2B for more.",
         )
     status = getattr(error, "status_code", None)
-    if isinstance(error, known.SandboxException) and status is not None and 400 <= status < 500 and status != 429:
+    if isinstance(error, known.SandboxException) and status is not None and 400 <= status < 500 and status not in _LATER:
         return _refused(error, status, template)
     if isinstance(error, known.InvalidArgumentException | known.TemplateException):
         return SandboxError(f"E2B refuses what it was asked: {words(error)}.")

@@ -121,7 +121,7 @@ class E2BMachine:
                 async with asyncio.timeout(limit):
                     await self.sandbox.files.write(target, file, user=USER)
 
-        await self.persist(upload)
+        await self._move(upload)
 
     async def get(self, source: str, target: Path, most: int) -> None:
         async def download() -> None:
@@ -134,7 +134,15 @@ class E2BMachine:
                             raise SandboxError("The sandbox gave more than it should.")
                         file.write(part)
 
-        await self.persist(download)
+        await self._move(download)
+
+    async def _move(self, call: Callable[[], Awaitable[None]]) -> None:
+        from e2b.exceptions import NotFoundException
+
+        try:
+            await self.persist(call)
+        except NotFoundException as error:
+            raise SandboxError("A file that was to be copied is not in the sandbox any more.", "Try again.") from error
 
     async def look(self) -> None:
         """Somebody misses an answer: the machine is asked for, and the connections, which may be dead without a word, are made anew."""

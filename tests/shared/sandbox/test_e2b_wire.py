@@ -133,5 +133,12 @@ def test_what_is_not_asked_for_is_passed_over() -> None:
     assert parser.feed(word[4:] + b"\nd 3\nab") == b"ab"
     assert parser.feed(b"cd 2\nde") == b"cde"
     assert parser.received == 5
-    parser.feed(b"nonsense\n")
-    assert parser.lost
+    for nonsense in (b"nonsense\n", b"d " + b"9" * 100, b"d -1\n", b"\xff" * 1000):
+        parser.feed(nonsense)
+        assert parser.lost
+        for _ in range(100):
+            assert parser.feed(b"x" * 65536) == b""
+        assert len(parser._raw) < 2000
+        mark = b"\n@%s\n" % parser.begin()
+        assert parser.feed(b"z" * 65536) == b""
+        assert parser.feed(mark + b"d 1\na") == b"a"
