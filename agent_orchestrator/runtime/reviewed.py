@@ -32,8 +32,8 @@ async def find_reviewed(resources: Resources, task: Task, info: RepositoryInfo) 
     `info` is the repository at the branch the task names. Raises `NotFoundError` or `RepositoryError` for what is not there.
     """
     stages = resources.workflows.get(task.workflow).stages
-    slots = _slots(resources, task)
-    if "review" not in stages or "pr" in stages or slots is None:
+    only_reviews = "review" in stages and "pr" not in stages
+    if not only_reviews or (slots := _slots(resources, task)) is None:
         return None
     target = await _target(resources, task, info, slots)
     if target is None:

@@ -58,6 +58,13 @@ async def test_without_a_model_the_changed_lines_are_analysed(working: Resources
     assert "`app.py:1`" in report
 
 
+async def test_a_task_that_did_not_come_from_the_chat_is_understood_too(working: Resources, repository: Path, branch: str) -> None:
+    task = await submit(working, repository, "review the diff of branch feature/x", "code_review")
+    done = await ended(working, task.id)
+    assert (done.outcome, done.base_commit) == ("answered", branch)
+    assert "1 finding" in await artifact(working, done.id, "report.md")
+
+
 async def test_the_last_commit(working: Resources, repository: Path, branch: str) -> None:
     git(repository, "switch", "-q", "feature/x")
     working.models = model = script(review("looks_good"))
