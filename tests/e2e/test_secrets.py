@@ -99,11 +99,12 @@ def index(tmp_path: Path) -> Iterator[tuple[int, list[str]]]:
         archive.writestr("tinything-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tinything\nVersion: 1.0\n")
         archive.writestr("tinything-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr("tinything-1.0.dist-info/RECORD", "tinything.py,,\n")
-    handler = type("Handler", (_Index,), {"wheel": wheel, "served": []})
+    served: list[str] = []
+    handler = type("Handler", (_Index,), {"wheel": wheel, "served": served})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    yield server.server_port, handler.served
+    yield server.server_port, served
     server.shutdown()
     server.server_close()
     thread.join()
