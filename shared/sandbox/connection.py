@@ -139,10 +139,14 @@ class Connection:
         self._last += 1
         exchange = self._exchanges[self._last] = Exchange(self, self._last)
         text = json.dumps(spec).encode()
-        while len(text) > LARGEST:
-            await self.write(Frame(PART, exchange.number, text[:LARGEST]))
-            text = text[LARGEST:]
-        await self.write(Frame(OPEN, exchange.number, text))
+        try:
+            while len(text) > LARGEST:
+                await self.write(Frame(PART, exchange.number, text[:LARGEST]))
+                text = text[LARGEST:]
+            await self.write(Frame(OPEN, exchange.number, text))
+        except asyncio.CancelledError:
+            self._spawn(self.abandon(exchange))
+            raise
         return exchange
 
     async def call(self, spec: dict[str, Any], data: bytes = b"") -> tuple[dict[str, Any], bytes]:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from shared.errors import PersevereError, SandboxError, SandboxGoneError, SandboxUnreachableError
+from shared.errors import SandboxError, SandboxGoneError, SandboxUnreachableError
 from shared.sandbox import docker_sweep
 from shared.sandbox.cgroup import process_start
 from shared.sandbox.docker_engine import START, Engine, ExecChannel, open_exec
@@ -196,17 +196,20 @@ class DockerProvider:
             word = secrets.token_hex(8)
             (shared / "word").write_text(word)
             spec, _ = await check_spec(SandboxSpec(workspace=workspace, task_id="probe", readable=[shared]))
-            container, warnings = await self._create(spec, runtime, [], 120)
+            container, warnings, shares = await self._create_trial(spec, runtime, shared)
             system = System(image, _PYTHON, (3, 11), _TOOLS)
             sandbox = await open_remote(self.name, spec, DockerMachine(self.engine, container), system)
             try:
                 version = await self._ask(sandbox)
+                seen = await sandbox.run(Command(argv=["cat", str(shared / "word")], timeout_s=30))
             finally:
                 await sandbox.aclose()
-            shares = await self._sees(spec, runtime, shared, word)
         identity = f"{image} python {version[0]}.{version[1]}.{version[2]}"
         return Found(
-            replace(system, identity=identity, python_version=(version[0], version[1])), runtime, _remarks(warnings, rootless), shares
+            replace(system, identity=identity, python_version=(version[0], version[1])),
+            runtime,
+            _remarks(warnings, rootless),
+            shares and seen.stdout == word,
         )
 
     async def _ask(self, sandbox: RemoteSandbox) -> list[int]:
@@ -218,24 +221,14 @@ class DockerProvider:
             raise SandboxError(f"The image {self.image} has no {_PYTHON}.", _BUILD.format(image=self.image))
         return [int(part) for part in json.loads(asked.stdout)]
 
-    async def _sees(self, spec: SandboxSpec, runtime: str, folder: Path, word: str) -> bool:
-        """Whether the engine's machine has this machine's files: a file of ours is looked for in a mount."""
+    async def _create_trial(self, spec: SandboxSpec, runtime: str, folder: Path) -> tuple[str, tuple[str, ...], bool]:
+        """With a folder of ours mounted, or, where the engine has no such folder, without: the engine's machine may be another."""
         try:
-            container, _ = await self._create(spec, runtime, [folder], 120)
+            return *await self._create(spec, runtime, [folder], 120), True
+        except SandboxUnreachableError:
+            raise
         except SandboxError:
-            return False
-        machine = DockerMachine(self.engine, container)
-        try:
-            channel = await machine.start(["cat", str(folder / "word")], {})
-            try:
-                return await asyncio.wait_for(channel.read(), 20) == word.encode()
-            finally:
-                await channel.aclose()
-        except (PersevereError, TimeoutError):
-            return False
-        finally:
-            with contextlib.suppress(SandboxError):
-                await machine.remove()
+            return *await self._create(replace(spec, readable=()), runtime, [], 120), False
 
     async def _create(self, spec: SandboxSpec, runtime: str, mounted: Sequence[Path], ttl_s: int) -> tuple[str, tuple[str, ...]]:
         """A running container for `spec`, and what the engine could not do of what was asked."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _TIMEOUT_S = 30
 _LOOK_S = 8
+_SETTLE_S = 0.4
 _CHUNK = 1024 * 1024
 _HEAD = struct.Struct(">BxxxI")
 _STDOUT = 1
@@ -157,11 +158,15 @@ class ExecChannel:
                 opened.close()
 
     async def _find_out(self) -> None:
-        """Return if the process has ended; otherwise raise why it cannot be heard any more."""
+        """Return if the process has ended; otherwise raise why it cannot be heard any more.
+
+        The end of a container is seen by its processes before the engine knows of it.
+        """
         end = time.monotonic() + 1.0
         while True:
             found = await self._engine.call(lambda api: api.exec_inspect(self._identifier), _LOOK_S)
             if not found.get("Running"):
+                await asyncio.sleep(_SETTLE_S)
                 return await self._engine.look(self._container)
             if time.monotonic() > end:
                 raise SandboxUnreachableError("The connection to the sandbox was lost.", "Try again.")

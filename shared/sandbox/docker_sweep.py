@@ -38,7 +38,7 @@ async def sweep(engine: Engine, keeper: Keeper, machine_of: Callable[[str], Mach
             await machine.pause()
             await keeper.rescue(RemoteLeftover(labels, machine, python))
         except SandboxGoneError:
-            continue
+            pass
         except PersevereError:
             await _give_up(engine, found)
             continue

@@ -39,7 +39,7 @@ class RemoteExecution:
         started = time.monotonic()
         result: dict[str, Any] = {}
         try:
-            exchange = await self._connection.open(spec)
+            exchange = await self._open(spec)
             consumer = asyncio.create_task(self._consume(exchange, stdin))
             try:
                 await self._wait(consumer, timeout_s)
@@ -55,6 +55,22 @@ class RemoteExecution:
         if self._failure is not None:
             raise self._failure
         return self._build(result, time.monotonic() - started)
+
+    async def _open(self, spec: dict[str, Any]) -> Exchange:
+        """A command that is cancelled while it is being asked for may have begun: it is ended too."""
+        opening = asyncio.create_task(self._connection.open(spec))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            await finish(self._withdraw(opening))
+            raise
+
+    async def _withdraw(self, opening: asyncio.Task[Exchange]) -> None:
+        with contextlib.suppress(PersevereError):
+            exchange = await opening
+            await exchange.stop()
+            async for _ in exchange.output():
+                pass
 
     async def _wait(self, consumer: asyncio.Task[None], timeout_s: float) -> None:
         stopped = asyncio.create_task(self._stop.wait())

@@ -294,6 +294,15 @@ async def test_twenty_at_once(sandbox: Sandbox) -> None:
     assert [result.stdout for result in results] == [f"{number}\n" for number in range(20)]
 
 
+async def test_one_of_several_is_ended_at_once(sandbox: Sandbox) -> None:
+    others = [asyncio.create_task(shell(sandbox, "sleep 4; echo done")) for _ in range(3)]
+    await asyncio.sleep(0.5)
+    started = time.monotonic()
+    assert (await shell(sandbox, "sleep 60", timeout_s=0.3)).stopped_by == "timeout"
+    assert time.monotonic() - started < 2.5
+    assert [(await other).stdout for other in others] == ["done\n"] * 3
+
+
 async def test_twenty_sandboxes_at_once(provider: SandboxProvider, tmp_path: Path) -> None:
     async def use(number: int) -> str:
         folder = tmp_path / str(number)

@@ -16,7 +16,7 @@ from shared.errors import PersevereError
 from shared.sandbox import workspace
 from shared.sandbox.inside import work
 from shared.sandbox.inside.frames import ERR, OUT, WINDOW
-from shared.sandbox.inside.processes import supervise
+from shared.sandbox.inside.processes import keep_only, supervise
 
 
 class Operation:
@@ -75,28 +75,27 @@ class Operation:
         alive = os.pipe2(os.O_CLOEXEC)
         report = os.pipe2(os.O_CLOEXEC)
         out, err = os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC)
-        source = None if self._gathered is not None else os.pipe2(os.O_CLOEXEC)
+        source = os.pipe2(os.O_CLOEXEC) if self._gathered is None else (self._gathered, -1)
         if self._gathered is not None:
             os.lseek(self._gathered, 0, os.SEEK_SET)
-        stdin = source[0] if source else self._gathered
-        mine = [alive[1], report[0], out[0], err[0], *([source[1]] if source else [])]
-        theirs = [alive[0], report[1], out[1], err[1], stdin]
+        mine = [file for file in (alive[1], report[0], out[0], err[0], source[1]) if file >= 0]
+        theirs = [alive[0], report[1], out[1], err[1], source[0]]
         try:
             self.pid = os.fork()
         except OSError:
             for file in (*mine, *theirs):
-                os.close(file or 0)
+                os.close(file)
+            self._gathered = None
             raise
         if self.pid == 0:
-            for file in mine:
-                os.close(file)
-            self._become((stdin or 0, out[1], err[1]), alive[0], report[1])
+            keep_only(set(theirs))
+            self._become((source[0], out[1], err[1]), alive[0], report[1])
         for file in theirs:
-            os.close(file or 0)
+            os.close(file)
         self._gathered, self.started_at = None, time.monotonic()
         self.alive, self.report = alive[1], report[0]
         self.outputs = {out[0]: OUT, err[0]: ERR}
-        if source:
+        if source[1] >= 0:
             self.into = source[1]
             os.set_blocking(self.into, False)
 
@@ -110,8 +109,7 @@ class Operation:
             if not workspace.exists(Path(root), cwd):
                 os.write(report, json.dumps({"code": "not_found", "message": f"There is no folder {cwd} in the workspace."}).encode())
                 os._exit(0)
-            null = os.open(os.devnull, os.O_RDONLY)
-            streams = streams if self.spec["stdin"] else (null, *streams[1:])
+            streams = streams if self.spec["stdin"] else (0, *streams[1:])
             supervise({**self.spec, "cwd": os.path.join(root, cwd)}, streams, alive, report)
         except PersevereError as error:
             os.write(report, json.dumps({"code": error.code, "message": error.message, "next_step": error.next_step}).encode())

@@ -74,6 +74,22 @@ def _environment(pid: int) -> bytes:
         return b""
 
 
+def keep_only(files: set[int]) -> None:
+    """After a fork: close what belongs to the runner and to other operations: an end closed there shall be closed. Nothing is standard."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in range(3):
+        os.dup2(null, number)
+    try:
+        opened = {int(name) for name in os.listdir("/proc/self/fd")}
+    except OSError:
+        opened = set(range(3, 4096))
+    for file in opened - files - {0, 1, 2}:
+        try:
+            os.close(file)
+        except OSError:
+            continue
+
+
 def scan() -> dict[int, tuple[int, int]]:
     """(parent, resident pages) of every process that can be seen."""
     found = {}
@@ -123,7 +139,7 @@ def supervise(spec: dict[str, Any], streams: tuple[int, int, int], alive: int, s
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         _begin(spec, streams)
-    for stream in streams:
+    for stream in set(streams) - {0}:
         os.close(stream)
     code = _wait(child, alive, reading)
     count = len(launcher.descendants())
