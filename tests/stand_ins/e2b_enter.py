@@ -9,12 +9,15 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
+import resource
 import sys
 
 _PARENT = 0xB702
 _NO_NEW_PRIVS = 38
 _FLAGS = {"mnt": 0x00020000, "pid": 0x20000000, "net": 0x40000000, "ipc": 0x08000000, "uts": 0x04000000}
 _NEWUSER = 0x10000000
+_MOST_PROCESSES = 500
+"""Of one user, so that no command inside takes this machine's; a virtual machine would have its own."""
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -42,6 +45,7 @@ def _become(uid: int, gid: int, folder: str, argv: list[str], status: int) -> No
         os.chdir(folder)
         os.umask(0o022)
         if os.getuid() == 0:
+            resource.setrlimit(resource.RLIMIT_NPROC, (_MOST_PROCESSES, _MOST_PROCESSES))
             os.setgroups([])
             os.setgid(gid)
             os.setuid(uid)

@@ -227,7 +227,8 @@ async def test_its_time_may_end_under_us(e2b: E2BStandIn, sandbox: Sandbox) -> N
     running = asyncio.create_task(shell(sandbox, "for i in 1 2 3 4 5 6; do echo $i; sleep 0.2; done"))
     await asyncio.sleep(0.5)
     e2b.expire(next(iter(e2b.sandboxes)))
-    assert (await running).stdout.split() == ["1", "2", "3", "4", "5", "6"]
+    async with asyncio.timeout(10):
+        assert (await running).stdout.split() == ["1", "2", "3", "4", "5", "6"]
     assert [what for what, _ in e2b.history][-2:] == ["paused", "resumed"]
 
 
