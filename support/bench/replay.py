@@ -159,25 +159,39 @@ def different_files(repository: Path, branch: str, commit: str) -> list[str]:
     return [f"{kind} {path}" for kind, path in zip(fields[::2], fields[1::2], strict=True)]
 
 
-def _take(sources: Sequence[Path], into: Path, most: int, only: str | None) -> list[tuple[Path, Chosen]]:
+@dataclass(frozen=True)
+class Wanted:
+    """Of each repository: at most so many commits, without those that `besides` would take; or `only` one, by the beginning of its id."""
+
+    most: int
+    besides: int = 0
+    only: str | None = None
+    style: Style | None = None
+
+    def choose(self, repository: Path, project: str) -> Chosen:
+        chosen = choose(repository, project, 10_000 if self.only else self.besides + self.most)
+        if self.only:
+            chosen.commits = [commit for commit in chosen.commits if commit.id.startswith(self.only)]
+        elif self.besides:
+            known = {commit.id for commit in choose(repository, project, self.besides).commits}
+            chosen.commits = [commit for commit in chosen.commits if commit.id not in known]
+        return chosen
+
+
+def _take(sources: Sequence[Path], into: Path, wanted: Wanted) -> list[tuple[Path, Chosen]]:
     """A bare clone of each repository, so that nothing is written to the person's own, and its commits."""
     taken = []
     for source in sources:
         project = source.name.removesuffix(".git")
         repository = into / project
         git(Path("/"), "clone", "--quiet", "--bare", str(source.resolve()), str(repository))
-        chosen = choose(repository, project, 10_000 if only else most)
-        if only:
-            chosen.commits = [commit for commit in chosen.commits if commit.id.startswith(only)]
-        taken.append((repository, chosen))
+        taken.append((repository, wanted.choose(repository, project)))
     return taken
 
 
-async def replay(
-    sources: Sequence[Path], most: int, only: str | None, details: Path | None, data: Path, style: Style | None
-) -> list[Replayed]:
+async def replay(sources: Sequence[Path], wanted: Wanted, details: Path | None, data: Path) -> list[Replayed]:
     (data / "repositories").mkdir()
-    taken = _take(sources, data / "repositories", most, only)
+    taken = _take(sources, data / "repositories", wanted)
     done: list[Replayed] = []
     async with scripted_provider() as provider:
         settings = Settings(
@@ -190,7 +204,7 @@ async def replay(
             work = Replay(resources, provider)
             for repository, chosen in taken:
                 for commit in chosen.commits:
-                    done.append(await work.one(commit, repository, style or STYLES[len(done) % len(STYLES)]))
+                    done.append(await work.one(commit, repository, wanted.style or STYLES[len(done) % len(STYLES)]))
                     print(json.dumps(asdict(done[-1])), flush=True)
                     if details is not None:
                         details.write_text(json.dumps([asdict(one) for one in done], indent=1) + "\n", encoding="utf-8")
@@ -223,13 +237,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("repositories", nargs="+", type=Path, help="git repositories; they are only read")
     parser.add_argument("--most", type=int, default=10, help="commits of each repository")
+    parser.add_argument("--besides", type=int, default=0, help="leave out what --most with this number takes")
     parser.add_argument("--only", help="the beginning of one commit's id")
     parser.add_argument("--style", choices=STYLES, help="how the change is made; else in turn")
     parser.add_argument("--details", type=Path, help="a file for one entry a commit")
     parser.add_argument("--least", type=float, default=0.95, help="the share without trouble below which the exit code is 1")
     chosen = parser.parse_args()
     with data_folder() as data:
-        done = asyncio.run(replay(chosen.repositories, chosen.most, chosen.only, chosen.details, data, chosen.style))
+        wanted = Wanted(chosen.most, chosen.besides, chosen.only, chosen.style)
+        done = asyncio.run(replay(chosen.repositories, wanted, chosen.details, data))
     smooth = sum(not one.ended.startswith("trouble") for one in done)
     sys.exit(0 if done and smooth >= chosen.least * len(done) else 1)
 
