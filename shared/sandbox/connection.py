@@ -87,7 +87,7 @@ class Exchange:
             self._room += int(struct.unpack(">cI", frame.payload)[1])
             self._more_room.set()
         elif frame.kind == RESULT:
-            self.finish(json.loads(frame.payload), None)
+            self.finish(_object(frame.payload), None)
         else:
             self._arrived.put_nowait((frame.kind, frame.payload))
 
@@ -203,7 +203,7 @@ class Connection:
 
     def _handle(self, frame: Frame) -> None:
         if frame.kind == HELLO and not self._hello.done():
-            self._hello.set_result(json.loads(frame.payload))
+            self._hello.set_result(_object(frame.payload))
         elif frame.kind == CONNECTION and frame.number >= _TUNNEL and frame.number not in self._exchanges:
             exchange = self._exchanges[frame.number] = Exchange(self, frame.number)
             self._spawn(self._serve(exchange))
@@ -254,6 +254,13 @@ class Connection:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _object(payload: bytes) -> dict[str, Any]:
+    found = json.loads(payload)
+    if not isinstance(found, dict):
+        raise ValueError("an answer is no object")
+    return found
 
 
 def _build_error(answer: dict[str, Any]) -> PersevereError:
