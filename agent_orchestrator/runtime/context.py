@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from agent_orchestrator.supervisor.gates import GateKeeper
 from agents.tester.equipment import equip
 from shared.events import store as events_store
 from shared.forge.local_pull_requests import LocalPullRequests
+from shared.forge.private import remove_tree
 from shared.models.port import ModelPort
 from shared.models.registry import known_prices
 from shared.recipes.repository_config import FILE_NAME, RepositoryConfig, parse_repository_config
@@ -125,7 +126,8 @@ def _fresh_root(data_dir: Path, task_id: str, epoch: int) -> Path:
     if parent.exists():
         for old in parent.iterdir():
             if old.name.isdigit() and int(old.name) < epoch:
-                shutil.rmtree(old, ignore_errors=True)
+                with contextlib.suppress(OSError):
+                    remove_tree(old)
     root = parent / str(epoch)
     root.mkdir(parents=True, exist_ok=True)
     return root

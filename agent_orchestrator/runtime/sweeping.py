@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shared.errors import PersevereError
+from shared.forge.private import remove_tree
 from shared.sandbox.port import Leftover
 from shared.store import runs, tasks
 
@@ -68,4 +69,5 @@ class TaskKeeper:
                 async with self._resources.database.transaction() as tx:
                     await self._resources.artifacts.save(tx, task.id, f"rescued-{labels['epoch']}.patch", diff.patch, "text/x-diff")
         finally:
-            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                await asyncio.to_thread(remove_tree, folder)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import contextlib
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from shared import metrics
 from shared.errors import InvalidRequestError
 from shared.forge.port import Checkout, Diff, Forge
+from shared.forge.private import remove_tree
 from shared.recipes.repository_config import RepositoryConfig
 from shared.sandbox.port import Command, Limits, Sandbox, SandboxProvider, SandboxSpec, System
 from shared.types import CommandResult
@@ -79,7 +80,8 @@ class TaskWorkspaces:
             if sandbox is not None:
                 metrics.sandbox_closed(self._provider.name)
                 await sandbox.aclose()
-            shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                remove_tree(folder)
 
 
 class SandboxedWorkspace:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import stat
 from pathlib import Path
 
@@ -42,16 +41,40 @@ def _quoted(path: Path) -> bytes:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder, read-only folders in it included; links are removed, never followed."""
+    """Remove a folder however deep it is, read-only folders in it included; links are removed, never followed.
+
+    What lies in a folder is moved to the top and looked at there: depths that no path can name need no recursion so.
+    """
     if folder.is_symlink() or folder.is_file():
         folder.unlink()
     if not folder.exists():
         return
+    os.chmod(folder, stat.S_IRWXU)
+    top = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        shutil.rmtree(folder)
-    except PermissionError:
-        for root, names, _ in os.walk(folder):
-            for name in (root, *(os.path.join(root, n) for n in names)):
-                if not os.path.islink(name):
-                    os.chmod(name, stat.S_IRWXU)
-        shutil.rmtree(folder)
+        moved = _empty(top, top, 0)
+        while names := os.listdir(top):
+            for name in names:
+                os.chmod(name, stat.S_IRWXU, dir_fd=top)
+                inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=top)
+                try:
+                    moved = _empty(inner, top, moved)
+                finally:
+                    os.close(inner)
+                os.rmdir(name, dir_fd=top)
+    finally:
+        os.close(top)
+    folder.rmdir()
+
+
+def _empty(at: int, top: int, moved: int) -> int:
+    """Unlink the files of an open folder and move its folders to the top under new names; how many were moved ever."""
+    with os.scandir(at) as entries:
+        found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    for name, is_folder in found:
+        if not is_folder:
+            os.unlink(name, dir_fd=at)
+        elif at != top:
+            moved += 1
+            os.rename(name, f".removed-{moved}-{os.getpid()}", src_dir_fd=at, dst_dir_fd=top)
+    return moved
