@@ -28,11 +28,15 @@ BOUNDARIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "pull_requests": (("shared.forge.local_pull_requests:LocalPullRequests",), ("open",)),
     "sandbox": (
         ("shared.sandbox.local:LocalSandbox", "shared.sandbox.process:ProcessSandbox"),
-        ("run", "read", "write", "exists", "aclose"),
+        ("run", "read", "write", "exists", "collect", "pause", "resume", "aclose"),
     ),
-    "sandboxes": (("shared.sandbox.bubblewrap:BubblewrapProvider", "shared.sandbox.process:ProcessProvider"), ("probe", "open", "sweep")),
+    "sandboxes": (
+        ("shared.sandbox.bubblewrap:BubblewrapProvider", "shared.sandbox.process:ProcessProvider"),
+        ("probe", "system", "open", "sweep"),
+    ),
     "artifacts": (("shared.artifacts.postgres:PostgresArtifacts",), ("save", "load")),
     "model": (("agent_orchestrator.runtime.spend:TaskSpend",), ("before", "after")),
+    "steps": (("agent_orchestrator.runtime.steps:FencedSteps",), ("read", "keep", "forget")),
     "jobs": (("shared.jobs.queue:JobQueue",), ("enqueue",)),
     "effects": (("shared.effects.ledger",), ("intend", "done")),
     "checkpoints": (

@@ -19,6 +19,7 @@ BOUNDARY_OF = {
     "agents.context.PullRequests": "pull_requests",
     "agents.context.EffectsLedger": "effects",
     "shared.models.port.Spend": "model",
+    "agents.context.StepLog": "steps",
 }
 INSIDE = {
     "agents.context.Journal": "writes through transactions, which have points",
@@ -29,6 +30,8 @@ INSIDE = {
     "shared.events.port.EventFeed": "serves readers; nothing of a run waits for it",
     "shared.events.port.Following": "serves readers; nothing of a run waits for it",
     "shared.events.port.Announcements": "wakes readers, who look for themselves when nobody does",
+    "shared.sandbox.port.Keeper": "writes through transactions, which have points",
+    "shared.sandbox.port.Leftover": "is what a sandbox elsewhere was; no run goes on in it",
     "shared.intent.port.Recogniser": "computes in the process",
     "shared.models.port.ModelPort": "asks its budget before each call and tells it after, which have points",
     "shared.ratelimits.port.RateLimiter": "guards requests; no run passes it",
