@@ -31,6 +31,15 @@ _ENTER = Path(__file__).with_name("e2b_enter.py")
 _PASSWD = "".join(f"{name}:x:{uid}:{gid}:{name}:{home}:/bin/bash\n" for name, (uid, gid, home) in USERS.items())
 _GROUP = f"root:x:0:\npersevere:x:{UID}:\nuser:x:1002:\n"
 _TOOLS = "/opt/persevere/tools"
+_FOLDERS = (
+    *(
+        (name, "root", 0o755)
+        for name in (".", "etc", "etc/ssl", "etc/ld.so.conf.d", "etc/pki", "home", "run", "var", "opt", "opt/persevere")
+    ),
+    *((name, "root", 0o1777) for name in ("tmp", "var/tmp")),
+    ("home/user", "user", 0o755),
+    ("workspace", "persevere", 0o755),
+)
 PYTHON = str(getattr(sys, "_base_executable", None) or sys.executable)
 
 
@@ -84,15 +93,14 @@ class Machine:
         self.frozen = False
 
     def boot(self) -> None:
-        for name, user in (("home", "user"), ("tmp", "root"), ("workspace", "persevere")):
+        for name, user, mode in _FOLDERS:
             path = self._folder / name
-            path.mkdir(parents=True)
-            if name == "tmp":
-                path.chmod(0o1777)
+            path.mkdir(parents=True, exist_ok=True)
+            path.chmod(mode)
             if os.geteuid() == 0:
                 os.chown(path, *USERS[user][:2])
-        (self._folder / "passwd").write_text(_PASSWD)
-        (self._folder / "group").write_text(_GROUP)
+        (self._folder / "etc/passwd").write_text(_PASSWD)
+        (self._folder / "etc/group").write_text(_GROUP)
         reading, writing = os.pipe()
         with os.fdopen(reading, "rb") as info:
             try:
@@ -125,20 +133,15 @@ class Machine:
             "--info-fd",
             str(info),
         ]
+        argv += ["--bind", str(self._folder), "/"]
         for folder in SYSTEM_FOLDERS:
             if os.path.islink(folder):
                 argv += ["--symlink", os.readlink(folder), folder]
             elif os.path.isdir(folder):
                 argv += ["--ro-bind", folder, folder]
-        for folder in ("/etc", "/etc/ssl", "/etc/ld.so.conf.d", "/etc/pki", "/home", "/run", "/var"):
-            argv += ["--perms", "0755", "--dir", folder]
         for file in (*SYSTEM_FILES, "/etc/profile", "/etc/bash.bashrc"):
             argv += ["--ro-bind-try", file, file]
-        argv += ["--ro-bind", str(self._folder / "passwd"), "/etc/passwd", "--ro-bind", str(self._folder / "group"), "/etc/group"]
-        argv += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--dir", "/var/tmp"]
-        for name, inside in (("home", "/home/user"), ("tmp", "/tmp"), ("workspace", "/workspace")):
-            argv += ["--bind", str(self._folder / name), inside]
-        argv += ["--perms", "0755", "--dir", "/opt", "--perms", "0755", "--dir", "/opt/persevere", "--symlink", sys.prefix, _TOOLS]
+        argv += ["--proc", "/proc", "--dev", "/dev", "--symlink", sys.prefix, _TOOLS]
         for path in (*self._readable, Path(sys.prefix), *interpreter_folders()):
             for parent in reversed(path.parents[:-1]):
                 argv += ["--perms", "0755", "--dir", str(parent)]
@@ -230,7 +233,7 @@ class Machine:
             self._init.kill()
             self._init.wait()
             self._init = None
-        shutil.rmtree(self._folder, ignore_errors=True)
+        subprocess.run(["rm", "-rf", "--", str(self._folder)], check=False, stderr=subprocess.DEVNULL)
 
 
 def _command_line(pid: int) -> bytes:
