@@ -66,7 +66,7 @@ def _plan(commit: RealCommit) -> dict[str, Any]:
 
 def _read(change: Change) -> ToolCall:
     folder = change.path.rpartition("/")[0]
-    if change.is_new or change.is_link:
+    if change.is_new or change.is_link or b"\0" in change.old:
         return ToolCall("list_files", {"pattern": folder or "**"})
     return ToolCall("read_file", {"path": change.path})
 

@@ -105,7 +105,8 @@ def _run(python: str, command: tuple[str, ...], folder: Path, report: Path) -> O
     if by_pytest and report.is_file():
         return _of_report(ran.returncode, report, output)
     if by_pytest:
-        return OwnVerdict(_VERDICTS.get(ran.returncode, "error"), output=output)
+        # pytest itself could not begin: too old for this Python, perhaps.
+        return OwnVerdict("none" if ran.returncode == 5 else "error", output=output)
     return _of_unittest(ran.returncode, output)
 
 
