@@ -146,7 +146,7 @@ def contents(body: Json) -> list[tuple[str, str]]:
     return [(message["role"], str(message.get("content"))) for message in body["messages"]]
 
 
-@pytest.mark.parametrize("turn", [0, 3, COMMANDS + 1, len(TURNS) - 2])
+@pytest.mark.parametrize("turn", [COMMANDS + 1, *(pytest.param(turn, marks=pytest.mark.slow) for turn in (0, 3, len(TURNS) - 2))])
 async def test_a_worker_that_is_killed_while_the_model_answers(scene: Scene, turn: int) -> None:
     def kill(body: Json) -> Answer:
         scene.end_worker(signal.SIGKILL)
@@ -163,6 +163,7 @@ async def test_a_worker_that_is_killed_while_the_model_answers(scene: Scene, tur
     assert all("goes on in a fresh checkout" in text for _, text in more)
 
 
+@pytest.mark.slow
 async def test_a_worker_that_is_killed_while_a_command_runs(scene: Scene) -> None:
     """The answer that asked for the command was kept, so the command is made again and the model is not asked again."""
 
@@ -200,6 +201,7 @@ async def test_a_budget_that_is_used_up_in_the_middle(scene: Scene) -> None:
     assert task.cost["cost_usd"] == pytest.approx(len(TURNS) / 100)
 
 
+@pytest.mark.slow
 async def test_what_is_said_to_it_is_heard_once_also_after_a_kill(scene: Scene) -> None:
     def kill(body: Json) -> Answer:
         asyncio.get_running_loop().create_task(said_then_killed())
