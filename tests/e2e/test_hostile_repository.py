@@ -69,3 +69,8 @@ def test_escape_sequences_of_a_repository_do_not_reach_the_terminal(shell: Shell
     assert "blue" in ran.out, ran
     assert "\x1b" not in ran.out + ran.err
     assert "\u202e" not in ran.out + ran.err
+    task = shell.run("tasks", "list", "--limit", "1").out.split("task_")[1].split()[0]
+    for command in (("show", f"task_{task}"), ("events", f"task_{task}"), ("diff", f"task_{task}"), ("list",)):
+        told = shell.run("tasks", *command)
+        assert told.code == 0, (command, told)
+        assert not set("\x1b\x07\u202e") & set(told.out + told.err), command
