@@ -9,12 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import secrets
-import socket
-import stat
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,23 +18,15 @@ from typing import Any
 
 from shared.errors import SandboxError, SandboxGoneError, SandboxUnreachableError
 from shared.sandbox import docker_sweep
-from shared.sandbox.cgroup import process_start
+from shared.sandbox.docker_container import COMMANDS, GVISOR, KEEPER, MAIN, build_host_options, build_labels, world_readable
 from shared.sandbox.docker_engine import START, Engine, ExecChannel, open_exec
-from shared.sandbox.inside.archive import walk
-from shared.sandbox.limits import disk_usage
+from shared.sandbox.execution import finish
 from shared.sandbox.local import check_spec
 from shared.sandbox.port import Command, Keeper, Probe, Sandbox, SandboxSpec, System
-from shared.sandbox.remote import WORKSPACE, RemoteSandbox, open_remote
+from shared.sandbox.remote import RemoteSandbox, open_remote
 
-PREFIX = "persevere."
-GVISOR = "runsc"
-COMMANDS, KEEPER, MAIN = "1000:1000", "1001:1000", "65534:65534"
 _PYTHON, _TOOLS = "/usr/bin/python3", "/opt/persevere/tools/bin/python"
 _BUILD = "docker build -t {image} -f compose/sandbox/Dockerfile ."
-_OVERHEAD_MB = 96
-_PROCESSORS = 2
-_OWN_PROCESSES = 64
-_GVISOR_PROCESSES = 2048
 _ISOLATED = """
 import os, socket
 status = open("/proc/self/status").read()
@@ -140,7 +128,7 @@ class DockerProvider:
     async def open(self, spec: SandboxSpec) -> Sandbox:
         found = await self._look()
         resolved, _ = await check_spec(spec)
-        mounted = [folder for folder in resolved.readable if found.shares_files and await asyncio.to_thread(_world_readable, folder)]
+        mounted = [folder for folder in resolved.readable if found.shares_files and await asyncio.to_thread(world_readable, folder)]
         container, _ = await self._create(resolved, found.runtime, mounted, self._ttl_s)
         copied = [folder for folder in resolved.readable if folder not in mounted]
         return await open_remote(self.name, resolved, DockerMachine(self.engine, container), found.system, copied)
@@ -232,16 +220,7 @@ class DockerProvider:
 
     async def _create(self, spec: SandboxSpec, runtime: str, mounted: Sequence[Path], ttl_s: int) -> tuple[str, tuple[str, ...]]:
         """A running container for `spec`, and what the engine could not do of what was asked."""
-        sizes = await asyncio.to_thread(_sizes, spec, mounted)
-        host = {
-            **_bounds(spec, sizes, runtime),
-            "runtime": runtime,
-            "tmpfs": {path: f"rw,exec,nosuid,nodev,size={megabytes}m,{owner}" for path, (megabytes, owner) in sizes.items()},
-            "mounts": [
-                {"Type": "bind", "Source": str(path), "Target": str(path), "ReadOnly": True, "BindOptions": {"Propagation": "rprivate"}}
-                for path in mounted
-            ],
-        }
+        options = await asyncio.to_thread(build_host_options, spec, runtime, mounted)
         name = f"persevere-{secrets.token_hex(6)}"
 
         def create(api: Any) -> tuple[str, tuple[str, ...]]:
@@ -253,18 +232,25 @@ class DockerProvider:
                 hostname="sandbox",
                 working_dir="/",
                 environment={},
-                labels=_labels(spec),
-                host_config=api.create_host_config(**host),
+                labels=build_labels(spec),
+                host_config=api.create_host_config(**options),
             )
             api.start(made["Id"])
             return str(made["Id"]), tuple(str(warning).rstrip(".") for warning in made.get("Warnings") or ())
 
+        creating = asyncio.create_task(self.engine.call(create))
         try:
-            return await self.engine.call(create)
+            return await asyncio.shield(creating)
         except BaseException:
-            with contextlib.suppress(SandboxError):
-                await asyncio.shield(self.engine.call(lambda api: api.remove_container(name, force=True)))
+            await finish(self._undo(creating, name))
             raise
+
+    async def _undo(self, creating: asyncio.Task[tuple[str, tuple[str, ...]]], name: str) -> None:
+        """A call that was given up may still be made: the container is removed after it."""
+        with contextlib.suppress(SandboxError):
+            await creating
+        with contextlib.suppress(SandboxError):
+            await self.engine.call(lambda api: api.remove_container(name, force=True))
 
 
 def _remarks(warnings: Sequence[str], rootless: bool) -> tuple[str, ...]:
@@ -273,64 +259,3 @@ def _remarks(warnings: Sequence[str], rootless: bool) -> tuple[str, ...]:
         return ()
     where = "this rootless engine" if rootless else "this engine"
     return (f"{where} does not enforce every limit ({'; '.join(warnings)}), so only the watch inside keeps them",)
-
-
-def _bounds(spec: SandboxSpec, sizes: dict[str, tuple[int, str]], runtime: str) -> dict[str, Any]:
-    """What the container may not do. Its memory has room for its folders, which are memory too; a command's own is watched inside."""
-    limits = spec.limits
-    memory = f"{limits.memory_mb + _OVERHEAD_MB + sum(size for size, _ in sizes.values())}m"
-    own = _GVISOR_PROCESSES if runtime == GVISOR else _OWN_PROCESSES
-    return {
-        "cap_drop": ["ALL"],
-        "security_opt": ["no-new-privileges"],
-        "read_only": True,
-        "network_mode": "none",
-        "ipc_mode": "private",
-        "log_config": {"Type": "none"},
-        "pids_limit": limits.processes + own,
-        "mem_limit": memory,
-        "memswap_limit": memory,
-        "cpu_period": 100_000,
-        "cpu_quota": 100_000 * _PROCESSORS,
-        "shm_size": "64m",
-    }
-
-
-def _sizes(spec: SandboxSpec, mounted: Sequence[Path]) -> dict[str, tuple[int, str]]:
-    """The folders in memory: megabytes, and whose they are."""
-    mine, other = "uid=1000,gid=1000,mode=755", "uid=1001,gid=1000,mode=755"
-    room = spec.limits.disk_mb + 2
-    found = {"/tmp": (spec.limits.disk_mb, "mode=1777"), str(WORKSPACE): (_megabytes(spec.workspace) + room, mine)}
-    for folder in spec.readable:
-        if folder not in mounted:
-            found[str(folder)] = (_megabytes(folder) * 5 // 4 + 8, other)
-    for folder in spec.writable:
-        found[str(folder)] = (_megabytes(folder) + room, mine)
-    return found
-
-
-def _megabytes(folder: Path) -> int:
-    return disk_usage([folder]) * 9 // 8 // (1024 * 1024) + 1
-
-
-def _world_readable(folder: Path) -> bool:
-    """Whether everything in a folder can be read by a user who is nobody here."""
-    if folder.is_symlink() or not folder.is_dir() or folder.stat().st_mode & 0o5 != 0o5:
-        return False
-    for _, info in walk(str(folder)):
-        wanted = 0o5 if stat.S_ISDIR(info.st_mode) else 0 if stat.S_ISLNK(info.st_mode) else 0o4
-        if info.st_mode & wanted != wanted:
-            return False
-    return True
-
-
-def _labels(spec: SandboxSpec) -> dict[str, str]:
-    """Whose the container is: the caller's labels, together and each by itself, and the process that opened it."""
-    return {
-        **{PREFIX + name: value for name, value in spec.labels.items()},
-        docker_sweep.LABELS: json.dumps(dict(spec.labels)),
-        PREFIX + "task": spec.task_id,
-        PREFIX + "process": f"{os.getpid()}-{process_start(os.getpid())}",
-        PREFIX + "host": socket.gethostname(),
-        PREFIX + "opened": str(int(time.time())),
-    }

@@ -93,7 +93,9 @@ class Tunnel:
         self._write(connection)
 
     def _move(self, connection: _Connection) -> None:
-        self._write(connection)
+        """What the selector told: in the same round the connection may have been closed already."""
+        if connection.number in self._connections:
+            self._write(connection)
         if connection.number not in self._connections or not connection.reading or connection.room <= 0:
             return
         try:
@@ -125,10 +127,11 @@ class Tunnel:
             self._close(connection)
 
     def _close(self, connection: _Connection) -> None:
+        if self._connections.pop(connection.number, None) is None:
+            return
         with contextlib.suppress(KeyError, ValueError):
             self._selector.unregister(connection.client)
         connection.client.close()
-        del self._connections[connection.number]
         self._send(RESULT, connection.number, b"{}")
 
     def _close_all(self) -> None:
