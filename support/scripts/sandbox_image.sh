@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes the image of compose/sandbox/Dockerfile without pulling anything, by the same steps: debootstrap, install.sh, docker import.
-#   sandbox_image.sh [NAME]      NAME: persevere-sandbox. DOCKER_HOST chooses the engine, as always.
+#   sandbox_image.sh [NAME]         NAME: persevere-sandbox. DOCKER_HOST chooses the engine, as always.
+#   sandbox_image.sh --only-cache   makes the system, for an engine that is started later.
 # The finished system is kept in CACHE (/var/tmp/persevere-sandbox), so that the next engine gets it in seconds;
 # an engine that has it already is left alone. Needs root.
 set -euo pipefail
@@ -11,7 +12,7 @@ base=$(sed -n 's/^FROM debian:\([a-z]*\).*/\1/p' compose/sandbox/Dockerfile)
 python=$(command -v python3)
 tools=$("$python" compose/sandbox/locked.py requirements.lock compose/sandbox/tools.txt)
 key=$(printf '%s\n' "$tools" | cat compose/sandbox/{install.sh,locked.py,tools.txt,Dockerfile} - | sha256sum | cut -c1-16)
-if [ "$(docker image inspect -f '{{index .Config.Labels "persevere.steps"}}' "$name" 2>/dev/null)" = "$key" ]; then
+if [ "$name" != --only-cache ] && [ "$(docker image inspect -f '{{index .Config.Labels "persevere.steps"}}' "$name" 2>/dev/null)" = "$key" ]; then
     exit 0
 fi
 mkdir -p "$cache"
@@ -37,6 +38,7 @@ if [ ! -f "$cache/$key.tar" ]; then
     tar -C "$work/root" --numeric-owner --sort=name --exclude=./proc/* --exclude=./sys/* -cf "$work/root.tar" .
     mv "$work/root.tar" "$cache/$key.tar"
 fi
+[ "$name" != --only-cache ] || exit 0
 docker import --change 'USER persevere' --change 'WORKDIR /workspace' --change 'CMD ["sleep", "infinity"]' \
     --change "LABEL persevere.steps=$key" "$cache/$key.tar" "$name"
 docker image prune -f --filter label=persevere.steps >/dev/null
