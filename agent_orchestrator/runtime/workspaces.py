@@ -17,8 +17,14 @@ from shared.recipes.repository_config import RepositoryConfig
 from shared.sandbox.port import Command, Limits, Sandbox, SandboxProvider, SandboxSpec, System
 from shared.types import CommandResult
 
-_START = "import runpy, sys; _, root, *sys.argv = sys.argv; sys.path.append(root); runpy.run_path(sys.argv[0], run_name='__main__')"
-"""Starts a script where Persevere is not installed: its tools lie at the same path as here, and import one another by their whole names."""
+_START = """import runpy, sys, types
+_, tools, *sys.argv = sys.argv
+for name, path in (("workflows", []), ("workflows.recipes", []), ("workflows.recipes.tools", [tools])):
+    sys.modules[name] = types.ModuleType(name)
+    sys.modules[name].__path__ = path
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+"""Starts a script that imports its neighbours by their whole names where nothing of Persevere but them can be seen."""
 TOOLS = Path(__file__).resolve().parents[2] / "workflows" / "recipes" / "tools"
 
 
@@ -124,6 +130,5 @@ def tool_command(argv: Sequence[str], system: System) -> tuple[str, ...]:
     if "/" in name:
         raise InvalidRequestError(f"{name!r} is not the name of a tool.", "Name a script of workflows/recipes/tools or a program.")
     if name.endswith(".py"):
-        start = () if system.host else ("-c", _START, str(TOOLS.parents[2]))
-        return (system.tool_python, "-I", *start, str(TOOLS / name), *rest)
+        return (system.tool_python, "-I", "-c", _START, str(TOOLS), str(TOOLS / name), *rest)
     return (str(PurePosixPath(system.tool_python).parent / name), *rest)

@@ -32,10 +32,11 @@ PAIRS = [
 
 @contextmanager
 def elsewhere(name: str, request: pytest.FixtureRequest, folder: Path) -> Iterator[dict[str, str]]:
-    """The settings of a sandbox elsewhere, running."""
-    if name == "docker":
-        request.getfixturevalue("docker_engine")
-        yield {"PERSEVERE_SANDBOX": "docker"}
+    """The settings of a sandbox, which is there."""
+    if name != "e2b":
+        if name == "docker":
+            request.getfixturevalue("docker_engine")
+        yield {"PERSEVERE_SANDBOX": name}
         return
     if why := missing():
         pytest.skip(why)
@@ -59,7 +60,7 @@ async def _whole(resources: Resources, repository: Path, message: str) -> tuple[
     return task, [approval.gate.value for approval in asked]
 
 
-@pytest.mark.parametrize("name", ELSEWHERE)
+@pytest.mark.parametrize("name", ["landlock", *ELSEWHERE])
 async def test_a_recipe(
     name: str, tmp_path: Path, postgres_url: str, make_repository: MakeRepository, request: pytest.FixtureRequest
 ) -> None:
