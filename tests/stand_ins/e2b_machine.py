@@ -141,8 +141,8 @@ class Machine:
                 argv += ["--ro-bind", folder, folder]
         for file in (*SYSTEM_FILES, "/etc/profile", "/etc/bash.bashrc"):
             argv += ["--ro-bind-try", file, file]
-        argv += ["--proc", "/proc", "--dev", "/dev", "--symlink", sys.prefix, _TOOLS]
-        for path in (*self._readable, Path(sys.prefix), *interpreter_folders()):
+        argv += ["--proc", "/proc", "--dev", "/dev", "--ro-bind", sys.prefix, _TOOLS]
+        for path in (*self._readable, *interpreter_folders()):
             for parent in reversed(path.parents[:-1]):
                 argv += ["--perms", "0755", "--dir", str(parent)]
             argv += ["--ro-bind", str(path), str(path)]
