@@ -40,9 +40,12 @@ def inspect_patch(patch: bytes) -> list[str]:
             seen.add((kind, path))
             notes.append(sentence)
 
-    for line in patch.decode("utf-8", "replace").splitlines():
+    binary = False
+    for line in patch.decode("utf-8", "replace").split("\n"):
         if line.startswith("diff --git "):
-            path, deleted, renamed_from = _path_of(line), False, ""
+            path, deleted, renamed_from, binary = _path_of(line), False, "", False
+        elif binary or line == "GIT binary patch":
+            binary = True
         elif line.startswith("deleted file mode"):
             deleted = True
             if _is_test(path):
@@ -51,7 +54,7 @@ def inspect_patch(patch: bytes) -> list[str]:
             renamed_from = line.removeprefix("rename from ")
         elif line.startswith("rename to ") and _is_test(renamed_from) and not _is_test(line.removeprefix("rename to ")):
             note("moved", f"The change moves the test file {renamed_from} to where no runner looks for it.")
-        elif line[:1] in "+-" and not line.startswith(("+++", "---")):
+        elif line.startswith(("+", "-")) and not line.startswith(("+++", "---")):
             body = line[1:]
             _settings_note(path, body, note)
             if _is_test(path) and not deleted and (match := _TEST_NAME.match(body)):

@@ -16,6 +16,13 @@ def test_an_ordinary_change_has_no_notes() -> None:
     assert inspect_patch(b"") == []
 
 
+def test_a_binary_file_has_lines_of_any_kind_and_says_nothing() -> None:
+    head = "diff --git a/tests/test_a.py b/tests/test_a.py\nnew file mode 100644\nindex 0..1\nGIT binary patch\nliteral 10\n"
+    binary = f"{head}+@pytest.mark.skip\n-def test_a():\n\nliteral 0\nHcmV?d00001\n\n".encode()
+    assert inspect_patch(binary) == []
+    assert "skips tests" in inspect_patch(binary + patch("tests/test_a.py", "+@pytest.mark.skip"))[0]
+
+
 def test_deleted_file() -> None:
     notes = inspect_patch(patch("tests/test_a.py", "-def test_a():", head="deleted file mode 100644\n"))
     assert notes == ["The change deletes the test file tests/test_a.py."]
