@@ -137,13 +137,30 @@ async def abandon(account: E2BAccount, *tasks: str) -> None:
 
 async def test_two_workers_sweep_at_once(e2b: E2BStandIn, account: E2BAccount, tmp_path: Path) -> None:
     await abandon(account, "task_1")
-    keepers = [Keeper(tmp_path / str(number), "task_1") for number in range(2)]
+    keepers = [Slow(tmp_path / str(number), "task_1") for number in range(2)]
     for keeper in keepers:
         keeper.folder.mkdir()
-    removed = await asyncio.gather(*(E2BProvider(account).sweep(keeper) for keeper in keepers))
-    assert sorted(removed) == [0, 1]
-    assert len(keepers[0].rescued) + len(keepers[1].rescued) == 1
+    first = asyncio.create_task(E2BProvider(account).sweep(keepers[0]))
+    await keepers[0].began.wait()
+    assert await E2BProvider(account).sweep(keepers[1]) == 0
+    assert not keepers[1].began.is_set()
+    keepers[0].go.set()
+    assert await first == 1
+    assert len(keepers[0].rescued) == 1
     assert not e2b.sandboxes
+
+
+class Slow(Keeper):
+    """Rescues when it is told to."""
+
+    def __init__(self, folder: Path, *disowned: str) -> None:
+        super().__init__(folder, *disowned)
+        self.began, self.go = asyncio.Event(), asyncio.Event()
+
+    async def rescue(self, leftover: Leftover) -> None:
+        self.began.set()
+        await self.go.wait()
+        await super().rescue(leftover)
 
 
 async def test_a_rescue_that_fails_is_tried_again_and_given_up(e2b: E2BStandIn, account: E2BAccount, tmp_path: Path) -> None:
