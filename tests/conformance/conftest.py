@@ -34,7 +34,10 @@ def e2b_service(tmp_path: Path) -> Iterator[E2BStandIn]:
         yield stand_in
 
 
-@pytest.fixture(params=["bubblewrap", "landlock", "process", "docker", "e2b", pytest.param("gvisor", marks=pytest.mark.slow)])
+PROVIDERS = ["bubblewrap", "landlock", "process", *(pytest.param(name, marks=pytest.mark.slow) for name in ("docker", "e2b", "gvisor"))]
+
+
+@pytest.fixture(params=PROVIDERS)
 async def provider(request: pytest.FixtureRequest, tmp_path: Path) -> SandboxProvider:
     makers: dict[str, Callable[[], SandboxProvider]] = {
         "bubblewrap": BubblewrapProvider,
