@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -127,13 +127,15 @@ async def scene(
 
 
 @asynccontextmanager
-async def open_scene(folder: Path, url: str, make_repository: MakeRepository, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
+async def open_scene(
+    folder: Path, url: str, make_repository: MakeRepository, monkeypatch: pytest.MonkeyPatch, sandbox: Mapping[str, str] | None = None
+) -> AsyncIterator[Scene]:
     repository = make_repository({"app.py": SOURCE, "test_app.py": TESTS})
     prices = folder / "prices.yaml"
     prices.write_text('prices: {"openai:big": {input: 100, output: 0}}')
     async with serving(OpenAIStandIn(KEY)) as stand_in:
         environment = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": stand_in.base_url, "PERSEVERE_MODEL": "openai:big"}
-        environment |= {"PERSEVERE_MODEL_PRICES": str(prices), "PERSEVERE_SANDBOX": "bubblewrap"}
+        environment |= {"PERSEVERE_MODEL_PRICES": str(prices), **(sandbox or {"PERSEVERE_SANDBOX": "bubblewrap"})}
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         named = {name.removeprefix("PERSEVERE_").lower(): value for name, value in environment.items() if name.startswith("PERSEVERE_")}
