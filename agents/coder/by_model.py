@@ -73,13 +73,14 @@ async def _work(context: TaskContext, state: CoderState, start: Start, steps: St
         await piece.editor.restore(files)
         end = await _run(context, state, piece, start)
         diff = await workspace.diff()
+        ignored = await _ignored(workspace, piece.scope, diff)
     if not piece.scope.files:
         return await _answered(context, end, diff)
     if outside := piece.scope.outside(diff.stats.get("paths", [])):
         raise left_the_plan(outside)
     if wanted := piece.editor.wanted:
         return await _widened(context, plan, wanted, diff)
-    return await _changed(context, state, start, end, diff)
+    return await _changed(context, state, start, end, diff, ignored)
 
 
 @dataclass(frozen=True)
@@ -176,9 +177,16 @@ async def _widened(context: TaskContext, plan: Plan, wanted: Json, diff: Diff) -
     }
 
 
-async def _changed(context: TaskContext, state: CoderState, start: Start, end: LoopEnd, diff: Diff) -> CoderState:
+async def _ignored(workspace: OpenWorkspace, scope: PlanScope, diff: Diff) -> str:
+    """A sentence about files of the plan that were made but are no part of the change; empty when there are none."""
+    known = {*await workspace.files(), *diff.stats.get("paths", [])}
+    made = [path for path in sorted(scope.files - known) if path not in scope.links and await workspace.exists(path)]
+    return f"Made, but no part of the change, because the repository's git ignores it: {', '.join(made)}." if made else ""
+
+
+async def _changed(context: TaskContext, state: CoderState, start: Start, end: LoopEnd, diff: Diff, ignored: str) -> CoderState:
     if diff.is_empty:
-        said = f" It says: {one_line(end.text, 400)}" if end.text else ""
+        said = (f" {ignored}" if ignored else "") + (f" It says: {one_line(end.text, 400)}" if end.text else "")
         raise TaskFailedError(
             f"The model changed nothing.{said}",
             "Retry with a hint (`persevere tasks retry TASK --hint ...`).",
@@ -190,7 +198,8 @@ async def _changed(context: TaskContext, state: CoderState, start: Start, end: L
         raise _turned_down(end)
     await context.journal.save_artifact(PATCH, diff.patch, "text/x-diff")
     update: CoderState = {**_AFRESH, **_counted(state, start), "patch_sha256": digest, "diff_stats": diff.stats, "answer": None}
-    update["notes"] = [*_kept_notes(state, start), *([f"{_SAID}{one_line(end.text, 1500)}"] if end.text else [])]
+    told = f"{_SAID}{one_line(end.text, 1500)}" if end.text else ""
+    update["notes"] = [*_kept_notes(state, start), *filter(None, (ignored, told))]
     if start.why not in _REPAIRS or digest != state.get("patch_sha256"):
         # A repair that changed nothing leaves the results: they are what a person is asked about next.
         update["test_results"] = None

@@ -49,6 +49,17 @@ async def test_the_change_is_kept_with_what_the_model_says(scene: Scene) -> None
     assert scene.journal.lines == ["edit file app.py"]
 
 
+async def test_a_file_that_git_ignores_is_told_as_no_part_of_the_change(make_scene: MakeScene) -> None:
+    scene = await make_scene({**FILES, ".gitignore": "*.env\n"})
+    made = call("create_file", path="local.env", content="A=1\n")
+    state = joined(state_of(scene), cast(CoderState, {"plan": planned("app.py", "local.env")}))
+    after = await work(scene.with_model(script(made, call("edit_file", **EDIT), say("Done."))), state)
+    assert after["diff_stats"]["paths"] == ["app.py"]
+    assert after["notes"][0] == "Made, but no part of the change, because the repository's git ignores it: local.env."
+    with pytest.raises(TaskFailedError, match=r"changed nothing. Made, but no part of the change.*local\.env"):
+        await work(scene.with_model(script(made, say("Done."))), state)
+
+
 async def test_what_it_is_told(scene: Scene) -> None:
     model = script(call("edit_file", **EDIT), say("Done."))
     await work(scene.with_model(model, "strip it", hint="briefly", messages=[]), state_of(scene))
