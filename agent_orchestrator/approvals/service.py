@@ -11,7 +11,7 @@ from agent_orchestrator.runtime.budgets import grant
 from shared import metrics
 from shared.errors import ConflictError, InvalidRequestError, NotFoundError
 from shared.events import store as events_store
-from shared.secrets.scan import blocking, from_json, listed
+from shared.secrets.scan import HIDDEN, blocking, from_json, listed
 from shared.store import approvals, audit, runs, tasks
 from shared.store.joining import joined
 from shared.store.records import Approval
@@ -117,6 +117,12 @@ def _checked(approval: Approval, decision: Decision, comment: str | None, edited
     if wanted == "patch":
         if not isinstance(edited["patch"], str) or not edited["patch"].strip():
             raise InvalidRequestError("The edited patch is empty.", "Send the whole patch in git's format.")
+        if HIDDEN in edited["patch"]:
+            raise InvalidRequestError(
+                f"The edited patch has `{HIDDEN}`, which only stands in the place of a value that is not shown.",
+                "Take those lines out or write what belongs there: `persevere tasks diff TASK` prints the change as it is.",
+                code="hidden_value_in_patch",
+            )
         return edited
     try:
         return {"plan": Plan.model_validate(edited["plan"]).model_dump(mode="json")}

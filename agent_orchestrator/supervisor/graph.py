@@ -63,7 +63,7 @@ def _connect(graph: Any) -> None:
         routes.after_diff_decision,
         ["tester", "edit", "planner", "coder", "secret_gate", "red_gate", "diff_gate", "pr_gate", "pr", "report"],
     )
-    graph.add_conditional_edges("edit", routes.after_edit, ["plan_gate", "secret_gate", "diff_gate", "tester"])
+    graph.add_conditional_edges("edit", routes.after_edit, ["plan_gate", "secret_gate", "red_gate", "diff_gate", "tester"])
     graph.add_conditional_edges("pr_gate", routes.gate_is_open, {"wait": "pr_decision", "pass": "pr"})
     graph.add_conditional_edges("pr_decision", routes.after_pr_decision, ["pr", "pr_gate", "report"])
     graph.add_edge("pr", "report")

@@ -12,7 +12,7 @@ from agent_orchestrator.supervisor.risk import diff_risk, plan_risk
 from agent_orchestrator.supervisor.routes import blockers, current_review, is_command, needs_draft
 from agent_orchestrator.supervisor.state import SupervisorState
 from agents.loop.secrets import blocking_secrets, find_secrets, secrets_of, shown_patch
-from shared.errors import TaskFailedError
+from shared.errors import RepositoryError, TaskFailedError
 from shared.secrets.scan import as_json, listed
 from shared.types import Gate, Json, Plan, Risk, RiskLevel, Stage, TaskStatus, canonical_json, sha256_hex, utcnow
 
@@ -109,18 +109,19 @@ async def _ask_about_diff(
     digest = state["patch_sha256"]
     assert digest is not None
     _refuse_rejected(state, digest, "change")
+    problem = state.get("edit_problem")
     risk, approvers = diff_risk(state, runtime.context, raised)
     revisions = _next_revision(state, Gate.DIFF)
     opened = await runtime.context.gates.pass_or_ask(
         Gate.DIFF,
         revision=revisions[Gate.DIFF.value],
-        title=title,
+        title=f"{problem} {title}" if problem else title,
         subject=await _diff_subject(state, runtime.context),
         content_sha256=digest,
         risk=risk,
         approvers=approvers,
         status=status,
-        always=raised is not None or bool(secrets_of(state)),
+        always=raised is not None or bool(problem or secrets_of(state)),
     )
     return {"gate": opened, "revisions": revisions, "approved_sha256": None, "diff_risk": risk.model_dump(mode="json")}
 
@@ -130,21 +131,41 @@ async def diff_decision(state: SupervisorState, runtime: Runtime[SupervisorConte
 
 
 async def apply_edit(state: SupervisorState, runtime: Runtime[SupervisorContext]) -> SupervisorState:
-    """Keep what a person edited instead of what was asked about; it is tested and asked about again."""
+    """Keep what a person edited instead of what was asked about; it is tested and asked about again. A useless patch changes nothing."""
     edited = await runtime.context.gates.edited((state["decision"] or {})["approval_id"])
     if "plan" in edited:
         plan = Plan.model_validate(edited["plan"])
-        return {"plan": plan.model_dump(mode="json")}
-    patch = str(edited["patch"]).encode()
-    async with runtime.context.workspaces.open("edit", patch) as workspace:
-        diff = await workspace.diff()
+        chosen = plan.model_dump(mode="json")
+        return {"plan": chosen, "rejected": _without(state, sha256_hex(canonical_json(chosen)))}
+    try:
+        async with runtime.context.workspaces.open("edit", str(edited["patch"]).encode()) as workspace:
+            diff = await workspace.diff()
+    except RepositoryError as error:
+        if error.code != "patch_does_not_apply":
+            raise
+        return await _not_edited(runtime.context, f"{error.message.rstrip('.')}. {error.next_step}")
+    if not diff.patch.strip():
+        return await _not_edited(runtime.context, "It changes nothing.")
     await runtime.context.journal.save_artifact("change.patch", diff.patch, "text/x-diff")
     digest = sha256_hex(diff.base_commit.encode() + b"\n" + diff.patch)
     secrets = await find_secrets(runtime.context, diff.base_commit, diff.patch, digest)
     text = await shown_patch(runtime.context, diff.base_commit, diff.patch, {"secrets": secrets, "patch_sha256": digest})
     event = ("diff_ready", {"diff_text": text[:SHOWN_DIFF], "stats": diff.stats})
     await runtime.context.journal.update(Stage.CODING, details="the change was edited by a person", diff_summary=diff.stats, events=[event])
-    return {"patch_sha256": digest, "diff_stats": diff.stats, "test_results": None, "secrets": secrets}
+    rejected = _without(state, digest)
+    return {"patch_sha256": digest, "diff_stats": diff.stats, "test_results": None, "secrets": secrets, "rejected": rejected}
+
+
+async def _not_edited(context: SupervisorContext, why: str) -> SupervisorState:
+    """The change stays as it was, and is asked about again with what was wrong."""
+    problem = f"The edited patch cannot be used, the change is as it was before: {why}"
+    await context.journal.log(Stage.REVIEW, problem, "warning")
+    return {"edit_problem": problem, "feedback": None}
+
+
+def _without(state: SupervisorState, digest: str) -> list[str]:
+    """What was turned down, but for what a person now chose themselves."""
+    return [rejected for rejected in state.get("rejected", []) if rejected != digest]
 
 
 async def pr_gate(state: SupervisorState, runtime: Runtime[SupervisorContext]) -> SupervisorState:
@@ -219,6 +240,8 @@ def _taken(state: SupervisorState, decision: Json, approved_key: Literal["approv
     """What a decision changes. An approval is worth only for the hash that was asked about."""
     gate = state["gate"] or {}
     update: SupervisorState = {"decision": {**decision, "gate": gate.get("gate"), "approval_id": gate.get("approval_id")}, "gate": None}
+    if decision["decision"] != "expired":
+        update["edit_problem"] = None
     if decision["decision"] in ("approve", "take_over"):
         if decision["content_sha256"] != gate.get("content_sha256"):
             raise TaskFailedError("The approval is for another content.", "Retry the task.", code="approval_mismatch")
@@ -227,7 +250,8 @@ def _taken(state: SupervisorState, decision: Json, approved_key: Literal["approv
         return update
     if decision["decision"] == "expired":
         return update
-    update["rejected"] = [*state.get("rejected", []), str(gate.get("content_sha256"))]
+    if decision["decision"] != "edit":
+        update["rejected"] = [*state.get("rejected", []), str(gate.get("content_sha256"))]
     update["feedback"] = decision.get("comment")
     return update
 

@@ -90,15 +90,17 @@ def after_diff_decision(state: SupervisorState, runtime: Runtime[SupervisorConte
         case "respond":
             return "coder" if is_by_model(state) else "planner"
         case "expired":
-            return "secret_gate" if blocking_secrets(state) else "red_gate" if is_red(state) else "diff_gate"
+            return _same_gate(state)
         case _:
             return "report"
 
 
 def after_edit(state: SupervisorState, runtime: Runtime[SupervisorContext]) -> str:
-    """An edited plan is asked about again; an edited diff is tested, then asked about again."""
+    """An edited plan is asked about again; an edited diff is tested, then asked about again. What could not be used, at once."""
     if (state.get("decision") or {}).get("gate") in ("plan", "command"):
         return "plan_gate"
+    if state.get("edit_problem"):
+        return _same_gate(state)
     if blocking_secrets(state):
         return "secret_gate"
     untested = "tester" in runtime.context.workflow.stages and not _diff_first(runtime)
@@ -171,6 +173,11 @@ def _to_diff(state: SupervisorState, runtime: Runtime[SupervisorContext]) -> str
 def _to_gate(state: SupervisorState, runtime: Runtime[SupervisorContext]) -> str:
     """What the change itself says is no secret, only a person may believe."""
     return "diff_gate" if "diff" in _workflow(runtime).gates or secrets_of(state) else "pr_gate"
+
+
+def _same_gate(state: SupervisorState) -> str:
+    """Where a change that is still the same was asked about."""
+    return "secret_gate" if blocking_secrets(state) else "red_gate" if is_red(state) else "diff_gate"
 
 
 def _is_edited(state: SupervisorState) -> bool:

@@ -81,11 +81,11 @@ async def finish_task(resources: Resources, task_id: str) -> None:
         await events_store.append(tx, task_id, Stage.REPORT, [("task_completed", {"final_status": "completed"})])
 
 
-async def insert_approval(resources: Resources, task_id: str) -> Approval:
+async def insert_approval(resources: Resources, task_id: str, gate: Gate = Gate.PLAN) -> Approval:
     approval = Approval(
         id=new_id("approval"),
         task_id=task_id,
-        gate=Gate.PLAN,
+        gate=gate,
         title="Plan",
         subject={"plan": {"summary": "s"}},
         risk=Risk(level=RiskLevel.LOW),

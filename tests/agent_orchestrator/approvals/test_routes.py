@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from agent_orchestrator.resources import Resources
+from shared.secrets.scan import HIDDEN
 from shared.store.records import Approval
+from shared.types import Gate
 from tests.agent_orchestrator.http_server import Running, insert_approval, insert_task, run_server
 
 
@@ -60,3 +62,15 @@ async def test_the_same_key_replays_the_decision(running: Running, approval: App
         read = await client.get(f"/approvals/{approval.id}")
     assert (first.status_code, again.status_code) == (200, 200)
     assert first.json() == again.json() == read.json()
+
+
+async def test_an_edited_patch_with_a_hidden_value_is_refused_and_decides_nothing(
+    running: Running, resources: Resources, repository: Path
+) -> None:
+    approval = await insert_approval(resources, (await insert_task(resources, repository)).id, Gate.DIFF)
+    decision = {"decision": "edit", "revision": 1, "edited": {"patch": f'+a = "{HIDDEN}"\n'}}
+    async with running.client() as client:
+        refused = await client.post(f"/approvals/{approval.id}/decision", json=decision)
+        read = await client.get(f"/approvals/{approval.id}")
+    assert (refused.status_code, refused.json()["code"]) == (422, "hidden_value_in_patch")
+    assert read.json()["status"] == "pending"

@@ -210,6 +210,16 @@ def test_where_a_model_s_work_goes_next() -> None:
     assert routes.after_coder(_by_model({"patch_sha256": None, "answer": "so"}), _runtime("investigation")) == "report"
 
 
+def test_an_edit_that_could_not_be_used_goes_back_to_who_asked() -> None:
+    edited = cast(SupervisorState, {"patch_sha256": "x", "decision": {"decision": "edit", "gate": "diff"}})
+    useless = cast(SupervisorState, {**edited, "edit_problem": "It does not apply."})
+    blocked = {"of": "x", "found": [{"path": "a", "line": 1, "kind": "k", "marked": False}]}
+    assert routes.after_edit(edited, _runtime()) == "tester"
+    assert routes.after_edit({**useless, **GREEN}, _runtime()) == "diff_gate"
+    assert routes.after_edit({**useless, **RED}, _runtime()) == "red_gate"
+    assert routes.after_edit({**useless, **RED, "secrets": {**blocked, "of": RED.get("patch_sha256")}}, _runtime()) == "secret_gate"
+
+
 def test_a_comment_on_a_diff_goes_to_who_made_it() -> None:
     decided = cast(SupervisorState, {"patch_sha256": "x", "decision": {"decision": "respond", "gate": "diff"}})
     assert routes.after_diff_decision(_by_model(decided), _runtime()) == "coder"
