@@ -17,7 +17,10 @@ _MODULES = (
     "shared.sandbox.seccomp",
     "shared.sandbox.launcher",
     "shared.sandbox.workspace",
-    *(f"shared.sandbox.inside.{name}" for name in ("frames", "archive", "work", "processes", "operations", "watch", "tunnel", "runner")),
+    *(
+        f"shared.sandbox.inside.{name}"
+        for name in ("frames", "folders", "archive", "work", "processes", "operations", "watch", "tunnel", "runner")
+    ),
 )
 """In the order in which they need each other; all of them use only the standard library."""
 

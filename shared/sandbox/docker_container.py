@@ -13,7 +13,7 @@ from typing import Any
 
 from shared.sandbox import docker_sweep
 from shared.sandbox.cgroup import process_start
-from shared.sandbox.inside.archive import walk
+from shared.sandbox.inside.folders import walk
 from shared.sandbox.limits import disk_usage
 from shared.sandbox.port import SandboxSpec
 from shared.sandbox.remote import WORKSPACE

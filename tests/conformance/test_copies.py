@@ -84,3 +84,22 @@ async def test_readable_and_writable_folders(provider: SandboxProvider, workspac
     assert result.stdout == "seen"
     assert (writable / "h").exists()
     assert (readable / "g").exists() is not provider.isolated
+
+
+async def test_folders_without_rights_are_neither_removed_nor_left_out(provider: SandboxProvider, workspace: Path) -> None:
+    (workspace / "src/deep").mkdir(parents=True)
+    (workspace / "src/deep/kept").write_text("kept")
+    (workspace / "src/changed").write_text("old")
+    opened = await provider.open(SandboxSpec(workspace=workspace, task_id="t", limits=LIMITS))
+    try:
+        await shell(opened, "echo new >src/changed; chmod 000 src/deep src")
+        await opened.collect()
+        assert (await shell(opened, "stat -c %a src")).stdout == "0\n"
+        await shell(opened, "chmod 700 src; chmod 400 src/deep")
+        await opened.collect()
+    finally:
+        await opened.aclose()
+        for folder in (workspace / "src", workspace / "src/deep"):
+            folder.chmod(0o700)
+    assert (workspace / "src/deep/kept").read_text() == "kept"
+    assert (workspace / "src/changed").read_text() == "new\n"

@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from shared.sandbox.inside.folders import Rights, walk
+
 START = b"persevere archive 1\n"
 _CHUNK = 128 * 1024
 _HEADER = 64 * 1024
@@ -43,31 +45,18 @@ class Bounds:
             raise ArchiveError("the sandbox holds more than its limits allow")
 
 
-def walk(folder: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Every entry below `folder` as (relative path, lstat), parents first. What vanishes meanwhile is left out."""
-    pending = [""]
-    while pending:
-        above = pending.pop()
-        try:
-            with os.scandir(os.path.join(folder, above)) as entries:
-                found = [entry.name for entry in entries]
-        except OSError:
-            continue
-        for name in found:
-            path = f"{above}/{name}" if above else name
-            try:
-                info = os.lstat(os.path.join(folder, path))
-            except OSError:
-                continue
-            yield path, info
-            if stat.S_ISDIR(info.st_mode):
-                pending.append(path)
-
-
 def pack(folder: str, write: Callable[[bytes], object], paths: Iterable[str] | None = None, more_mode: int = 0) -> None:
-    """Everything below `folder`, or only `paths` (not what is below them). `more_mode` is added to the modes of files and folders."""
+    """Everything below `folder`, or only `paths` (not what is below them).
+
+    `more_mode` is added to the modes of files and folders; it is somebody else's then, and what may not be read is left out. OSError.
+    """
     write(START)
-    chosen = walk(folder) if paths is None else _look(folder, paths)
+    with Rights(folder) as rights:
+        _pack_entries(folder, _look(rights, paths) if paths is not None else walk(folder, None if more_mode else rights), write, more_mode)
+    write(_SIZE.pack(0))
+
+
+def _pack_entries(folder: str, chosen: Iterable[tuple[str, os.stat_result]], write: Callable[[bytes], object], more_mode: int) -> None:
     for path, info in chosen:
         head: dict[str, Any] = {"p": path, "m": stat.S_IMODE(info.st_mode) | more_mode, "s": info.st_mtime_ns}
         if stat.S_ISREG(info.st_mode):
@@ -77,13 +66,12 @@ def pack(folder: str, write: Callable[[bytes], object], paths: Iterable[str] | N
         elif stat.S_ISLNK(info.st_mode):
             with contextlib.suppress(OSError):
                 _put(write, json.dumps({**head, "k": "l", "t": os.readlink(os.path.join(folder, path))}).encode())
-    write(_SIZE.pack(0))
 
 
-def _look(folder: str, paths: Iterable[str]) -> Iterator[tuple[str, os.stat_result]]:
+def _look(rights: Rights, paths: Iterable[str]) -> Iterator[tuple[str, os.stat_result]]:
     for path in paths:
-        with contextlib.suppress(OSError):
-            yield path, os.lstat(os.path.join(folder, path))
+        if (info := rights.look(path)) is not None:
+            yield path, info
 
 
 def _pack_file(path: str, head: dict[str, Any], write: Callable[[bytes], object]) -> None:

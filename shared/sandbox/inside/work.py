@@ -14,6 +14,7 @@ from typing import Any
 from shared.errors import PersevereError
 from shared.sandbox import workspace
 from shared.sandbox.inside import archive
+from shared.sandbox.inside.folders import Rights, walk
 
 _CHUNK = 128 * 1024
 _RACY_NS = 50_000_000
@@ -67,7 +68,8 @@ def _exists(spec: dict[str, Any], read: Callable[[int], bytes], write: Callable[
 def _list(spec: dict[str, Any], read: Callable[[int], bytes], write: Callable[[bytes], None]) -> dict[str, Any]:
     """JSON, compressed: {path: stamp}. Another stamp is another content; one that begins with ! is too young to tell a later change by."""
     old = time.time_ns() - _RACY_NS
-    entries = {path: stamp for path, info in archive.walk(spec["folder"]) if (stamp := _stamp(info, old))}
+    with Rights(spec["folder"]) as rights:
+        entries = {path: stamp for path, info in walk(spec["folder"], rights) if (stamp := _stamp(info, old))}
     write(zlib.compress(json.dumps(entries).encode(), 1))
     return {}
 
