@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,10 +18,11 @@ from shared.sandbox.port import Keeper
 
 LABELS = "persevere.labels"
 _CLAIM_S = 900
+_logger = logging.getLogger(__name__)
 
 
 async def sweep(engine: Engine, keeper: Keeper, machine_of: Callable[[str], Machine], python: str) -> int:
-    """Rescue and remove what `keeper` disowns; how many. One that cannot be rescued stays for the next sweep.
+    """Rescue and remove what `keeper` disowns; how many. One that cannot be rescued stays for the next sweep, until its own time ends it.
 
     One that has ended holds nothing any more and is removed unasked. (The engine is not told to do that by itself: one that is started
     again would remove the running ones with them.)
@@ -39,8 +41,11 @@ async def sweep(engine: Engine, keeper: Keeper, machine_of: Callable[[str], Mach
             await keeper.rescue(RemoteLeftover(labels, machine, python))
         except SandboxGoneError:
             pass
-        except PersevereError:
-            await _give_up(engine, found)
+        except Exception as error:
+            _logger.warning(
+                "rescuing what is left at Docker: %s", error.message if isinstance(error, PersevereError) else type(error).__name__
+            )
+            await _give_up(engine, found, machine)
             continue
         removed += await _remove(machine)
     return removed
@@ -81,7 +86,10 @@ async def _claim(engine: Engine, found: Mapping[str, Any]) -> bool:
     return True
 
 
-async def _give_up(engine: Engine, found: Mapping[str, Any]) -> None:
+async def _give_up(engine: Engine, found: Mapping[str, Any], machine: Machine) -> None:
+    """For now. In a frozen container the time limit would never end it."""
+    with contextlib.suppress(SandboxError):
+        await machine.resume()
     name = str((found.get("Names") or ["/persevere-left"])[0]).lstrip("/")
     with contextlib.suppress(SandboxError):
         await engine.call(lambda api: api.rename(found["Id"], name))

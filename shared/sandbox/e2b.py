@@ -7,13 +7,14 @@ import contextlib
 import json
 import logging
 import shlex
+import time
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shared import metrics
 from shared.errors import PersevereError, SandboxError, SandboxGoneError
-from shared.sandbox.e2b_creation import LABEL, OURS, create, listed, reconnect
+from shared.sandbox.e2b_creation import LABEL, OPENED, OURS, create, listed, reconnect
 from shared.sandbox.e2b_errors import no_template, translate
 from shared.sandbox.e2b_machine import USER, E2BAccount, E2BMachine
 from shared.sandbox.execution import finish
@@ -21,6 +22,9 @@ from shared.sandbox.leftover import RemoteLeftover
 from shared.sandbox.local import check_spec
 from shared.sandbox.port import Keeper, Probe, Sandbox, SandboxSpec, System
 from shared.sandbox.remote import WORKSPACE, open_remote
+
+if TYPE_CHECKING:
+    from e2b.sandbox.sandbox_api import SandboxInfo
 
 _PYTHON, _TOOLS = "/usr/bin/python3", "/opt/persevere/tools/bin/python"
 _DESCRIBE = """
@@ -30,8 +34,8 @@ print(json.dumps({"identity": f"{sys.version} {platform.machine()} {release}", "
 """
 _PROBE_S = 10.0
 _RESCUE_S = 900
-_RESCUES = 3
-"""So often a rescue may fail before what it would save is given up."""
+_GIVEN_UP_S = 24 * 3600
+"""So long after it was opened, what a rescue fails to save is given up."""
 _logger = logging.getLogger(__name__)
 
 
@@ -43,7 +47,6 @@ class E2BProvider:
         self._account = account
         self._system: System | None = None
         self._finding_out = asyncio.Lock()
-        self._failed: dict[str, int] = {}
 
     async def probe(self) -> Probe:
         """Asks the control plane for one sandbox, which tells whether the key is good."""
@@ -86,21 +89,21 @@ class E2BProvider:
         for info in await listed(self._account, OURS) if keeper is not None else []:
             labels = {name.removeprefix(LABEL): value for name, value in info.metadata.items() if name.startswith(LABEL)}
             if keeper is not None and labels and not await keeper.owns(labels):
-                removed += await self._remove(info.sandbox_id, labels, keeper)
+                removed += await self._remove(info, labels, keeper)
         return removed
 
-    async def _remove(self, identifier: str, labels: Mapping[str, str], keeper: Keeper) -> bool:
+    async def _remove(self, info: SandboxInfo, labels: Mapping[str, str], keeper: Keeper) -> bool:
         """Rescue and remove one; False if it has to wait for the next sweep, or another worker is at it or was faster."""
         try:
             account = replace(self._account, ttl_s=min(self._account.ttl_s, _RESCUE_S))
-            machine = E2BMachine(account, await reconnect(account, identifier))
+            machine = E2BMachine(account, await reconnect(account, info.sandbox_id))
         except SandboxError as error:
             _logger.info("a sandbox left at E2B: %s", error.message)
             return False
         try:
             if not await machine.claim():
                 return False
-            if not await self._rescue(identifier, RemoteLeftover(labels, machine, _PYTHON), keeper):
+            if not await self._rescue(_age(info), RemoteLeftover(labels, machine, _PYTHON), keeper):
                 await machine.release()
                 return False
             await machine.remove()
@@ -112,18 +115,17 @@ class E2BProvider:
         metrics.sandbox_leaked()
         return True
 
-    async def _rescue(self, identifier: str, leftover: RemoteLeftover, keeper: Keeper) -> bool:
+    async def _rescue(self, age_s: float, leftover: RemoteLeftover, keeper: Keeper) -> bool:
         """Whether nothing more is to be saved. `SandboxGoneError`."""
         try:
             await keeper.rescue(leftover)
         except SandboxGoneError:
             raise
         except Exception as error:
-            self._failed[identifier] = self._failed.get(identifier, 0) + 1
             _logger.warning(
                 "rescuing what is left at E2B: %s", error.message if isinstance(error, PersevereError) else type(error).__name__
             )
-            return self._failed[identifier] >= _RESCUES
+            return age_s > _GIVEN_UP_S
         return True
 
     async def _describe(self, machine: E2BMachine) -> System:
@@ -134,6 +136,12 @@ class E2BProvider:
             return System(str(found["identity"]), _PYTHON, (int(found["version"][0]), int(found["version"][1])), _TOOLS)
         except (ValueError, KeyError, IndexError, TypeError) as error:
             raise no_template(self._account.template) from error
+
+
+def _age(info: SandboxInfo) -> float:
+    """Seconds since it was opened."""
+    opened = info.metadata.get(OPENED, "")
+    return time.time() - (int(opened) if opened.isdigit() else info.started_at.timestamp())
 
 
 async def _discard(machine: E2BMachine) -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 OURS = {"persevere": "sandbox"}
 LABEL = "persevere-label-"
+OPENED = "persevere-opened"
+"""When it was made, in seconds since 1970: E2B's own word for that is of its last resume."""
 _KEY = "persevere-key"
 _PAGE = 100
 _CLEARING_S = 20.0
@@ -58,7 +60,7 @@ async def _make(account: E2BAccount, labels: Mapping[str, str], key: str) -> Asy
     """Ask until it is answered. An answer that was lost may have made one: it is looked for before the next try, by the same key."""
     from e2b import AsyncSandbox
 
-    metadata = {**{LABEL + name: value for name, value in labels.items()}, **OURS, _KEY: key}
+    metadata = {**{LABEL + name: value for name, value in labels.items()}, **OURS, _KEY: key, OPENED: str(int(time.time()))}
     until = time.monotonic() + account.patience_s
     delay = 0.1
     while True:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from shared.errors import SandboxError, SandboxGoneError, SandboxUnreachableErro
 from shared.metrics import render
 from shared.sandbox.docker import DockerProvider, Found
 from shared.sandbox.port import Command, Leftover, Limits, Sandbox, SandboxSpec
+from shared.sandbox.remote import RemoteSandbox
 from shared.types import CommandResult
 from tests.docker_engine import RunningEngine
 
@@ -274,6 +276,50 @@ async def test_what_a_killed_process_left_is_rescued_once_and_removed(
         assert (await shell(mine, "echo on")).stdout == "on\n"
     finally:
         await mine.aclose()
+
+
+async def leave(provider: DockerProvider, folder: Path, ttl_s: int) -> None:
+    """A container whose owner is no more."""
+    opened = await DockerProvider(runtime="runc", ttl_s=ttl_s, found=provider.found).open(spec(folder, run="dead"))
+    assert isinstance(opened, RemoteSandbox)
+    await opened.write("f", b"dead")
+    assert opened._connection is not None
+    await opened._connection.aclose()
+
+
+class Full(Keeper):
+    """Has no room to rescue into."""
+
+    async def rescue(self, leftover: Leftover) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+async def test_a_rescue_that_breaks_holds_up_no_other(provider: DockerProvider, docker_engine: RunningEngine, tmp_path: Path) -> None:
+    for number in range(2):
+        await leave(provider, tmp_path / f"w{number}", 600)
+    try:
+        for keeper in (Keeper(), Full()):
+            assert await provider.sweep(keeper) == 0
+            assert "Paused" not in docker_engine.docker("ps", "--format", "{{.Status}}")
+            assert len(containers(docker_engine)) == 2
+        rescuer = Keeper("", tmp_path)
+        assert await provider.sweep(rescuer) == 2
+        assert rescuer.rescued == [("dead", b"dead")] * 2
+    finally:
+        docker_engine.remove_containers()
+
+
+async def test_what_cannot_be_rescued_ends_by_its_own_time(provider: DockerProvider, docker_engine: RunningEngine, tmp_path: Path) -> None:
+    await leave(provider, tmp_path / "w", 5)
+    try:
+        assert await provider.sweep(Full()) == 0
+        end = time.monotonic() + 12
+        while docker_engine.docker("ps", "-q") and time.monotonic() < end:
+            await asyncio.sleep(0.2)
+        assert docker_engine.docker("ps", "-q") == ""
+        assert await provider.sweep(Full()) == 1
+    finally:
+        docker_engine.remove_containers()
 
 
 def leaked() -> float:

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from pydantic import SecretStr
 
 from shared.errors import SandboxError, SandboxUnreachableError
 from shared.sandbox.e2b import E2BProvider
-from shared.sandbox.e2b_creation import LABEL, create
+from shared.sandbox.e2b_creation import LABEL, OPENED, create
 from shared.sandbox.e2b_machine import E2BAccount
 from shared.sandbox.port import Leftover
 from tests.stand_ins.e2b import E2BStandIn, open_e2b
@@ -174,7 +175,12 @@ async def test_a_rescue_that_fails_is_tried_again_and_given_up(e2b: E2BStandIn, 
     assert await provider.sweep(keeper) == 1
     assert len(keeper.rescued) == 1
     hopeless = Keeper(tmp_path / "left", "task_2", broken=99)
-    assert [await provider.sweep(hopeless) for _ in range(3)] == [0, 0, 1]
+    assert [await provider.sweep(hopeless) for _ in range(5)] == [0] * 5, "however often it fails"
+    (kept,) = e2b.sandboxes.values()
+    assert abs(int(kept.metadata[OPENED]) - time.time()) < 60
+    for age_s, removed in ((23 * 3600, 0), (25 * 3600, 1)):
+        kept.asked["metadata"] = {**kept.metadata, OPENED: str(int(time.time()) - age_s)}
+        assert await provider.sweep(hopeless) == removed
     assert not e2b.sandboxes
 
 
