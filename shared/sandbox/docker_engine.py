@@ -178,11 +178,13 @@ class ExecChannel:
 
     def _read_all(self) -> None:
         """In a thread, until the connection ends."""
+        readable = select.poll()
+        readable.register(self._socket, select.POLLIN)
         data = b"start"
         while data:
             try:
                 if not (isinstance(self._socket, ssl.SSLSocket) and self._socket.pending()):
-                    select.select([self._socket], [], [])
+                    readable.poll()
                 with self._turn:
                     data = self._socket.recv(_CHUNK)
             except (OSError, ValueError):

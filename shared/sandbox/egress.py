@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import hashlib
 import mimetypes
 import os
 import re
 import secrets
 import shutil
+import socket
 import ssl
 import tempfile
 from collections.abc import AsyncIterator
@@ -25,12 +27,16 @@ import httpx
 
 from shared.sandbox.cgroup import process_start
 from shared.sandbox.index_pages import Mapper, list_folder, rewrite_html, rewrite_json, rewrite_npm
+from shared.sandbox.limits import CONNECTIONS
 from shared.sandbox.registry_config import Origin, Registries, file_path
 
 _MAX_PAGE = 128 * 1024 * 1024
 _MAX_FILE = 4 * 1024 * 1024 * 1024
 _CHUNK = 65536
 _IDLE_S = 120.0
+_CLOSING_S = 10.0
+_NO_DESCRIPTOR_S = 0.5
+_BACKLOG = 128
 _FOLDER = "persevere-egress-"
 
 
@@ -54,7 +60,8 @@ class EgressProxy:
         self._registries, self._client = registries, client
         self._token = secrets.token_urlsafe(18)
         self._files: dict[str, tuple[str, Origin]] = {}
-        self._serving: set[asyncio.Task[None] | None] = set()
+        self._serving: set[asyncio.Task[None]] = set()
+        self._room = asyncio.Semaphore(CONNECTIONS)
         self.port = 0
         self.socket: Path | None = None
 
@@ -74,25 +81,45 @@ class EgressProxy:
             variables["NPM_CONFIG_REGISTRY"] = f"{base}/npm/"
         return {name: value for name, value in variables.items() if value}
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, one request."""
+    async def listen(self, listener: socket.socket) -> None:
+        """Serve until cancelled, so many connections at a time; the others wait in the backlog, where they cost us nothing."""
+        try:
+            while True:
+                await self._room.acquire()
+                client = await _accept(listener)
+                task = asyncio.create_task(self._serve(client))
+                self._serving.add(task)
+                task.add_done_callback(functools.partial(self._forget, client))
+        finally:
+            for task in self._serving:
+                task.cancel()
+            await asyncio.gather(*self._serving, return_exceptions=True)
+
+    def _forget(self, client: socket.socket, task: asyncio.Task[None]) -> None:
+        self._serving.discard(task)
+        self._room.release()
+        if task.cancelled():
+            client.close()
+
+    async def _serve(self, client: socket.socket) -> None:
+        """One connection, one request; when this returns, it is closed."""
+        reader, writer = await asyncio.open_connection(sock=client)
+        try:
+            await self._converse(reader, writer)
+            writer.close()
+            with contextlib.suppress(OSError, TimeoutError):
+                await asyncio.wait_for(writer.wait_closed(), _CLOSING_S)
+        finally:
+            writer.transport.abort()
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = h11.Connection(h11.SERVER)
-        self._serving.add(asyncio.current_task())
         try:
             request = await asyncio.wait_for(self._receive(connection, reader), _IDLE_S)
             if request is not None:
                 await self._respond(connection, request, writer)
         except (h11.ProtocolError, OSError, TimeoutError, httpx.HTTPError):
             pass
-        finally:
-            self._serving.discard(asyncio.current_task())
-            writer.close()
-
-    def end(self) -> None:
-        """Ends the connections that are still open."""
-        for task in self._serving:
-            if task is not None:
-                task.cancel()
 
     async def _receive(self, connection: h11.Connection, reader: asyncio.StreamReader) -> h11.Request | None:
         while True:
@@ -234,13 +261,29 @@ async def open_egress(registries: Registries, *, inner_port: int | None = None) 
             folder = tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-{process_start(os.getpid())}-")
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
             proxy.socket, proxy.port = Path(folder, "socket"), inner_port
-            server = await asyncio.start_unix_server(proxy.serve, path=str(proxy.socket))
+            listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+            listener.bind(str(proxy.socket))
         else:
-            server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
-            proxy.port = server.sockets[0].getsockname()[1]
-        stack.callback(proxy.end)
-        stack.callback(server.close)
-        yield proxy
+            listener = stack.enter_context(socket.socket(socket.AF_INET))
+            listener.bind(("127.0.0.1", 0))
+            proxy.port = listener.getsockname()[1]
+        listener.setblocking(False)
+        listener.listen(_BACKLOG)
+        listening = asyncio.create_task(proxy.listen(listener))
+        try:
+            yield proxy
+        finally:
+            listening.cancel()
+            await asyncio.wait([listening])
+
+
+async def _accept(listener: socket.socket) -> socket.socket:
+    """The next connection, also after descriptors were short."""
+    while True:
+        try:
+            return (await asyncio.get_running_loop().sock_accept(listener))[0]
+        except OSError:
+            await asyncio.sleep(_NO_DESCRIPTOR_S)
 
 
 def sweep_egress() -> int:

@@ -13,6 +13,8 @@ HARD_OUTPUT_FACTOR = 25
 """A command that prints this many times what is kept is stopped (50 MB by default)."""
 
 
+CONNECTIONS = 32
+"""So many connections to the registries a sandbox has at a time: each costs us descriptors."""
 OUT_OF_SIGHT = 1 << 50
 _ENTRY_BYTES = 1024
 """What a name, and what the system keeps about it, take at least."""

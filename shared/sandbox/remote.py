@@ -19,6 +19,7 @@ from shared.sandbox.egress import EgressProxy, open_egress
 from shared.sandbox.environment import NO_REGISTRIES, build_environment
 from shared.sandbox.inside.archive import Bounds
 from shared.sandbox.inside.processes import identity
+from shared.sandbox.limits import CONNECTIONS
 from shared.sandbox.machine import Machine
 from shared.sandbox.port import Command, Limits, OutputSink, SandboxSpec, System
 from shared.sandbox.registry_config import load_registries
@@ -48,6 +49,7 @@ class RemoteSandbox:
         self._turns = _Turns()
         self._paused = self._closed = False
         self._egress: EgressProxy | None = None
+        self._carried = asyncio.Semaphore(CONNECTIONS)
         self._resources = contextlib.AsyncExitStack()
 
     async def begin(self, copied: Sequence[Path]) -> None:
@@ -193,8 +195,13 @@ class RemoteSandbox:
     async def _accept(self, exchange: Exchange) -> None:
         """A connection from inside: on to the proxy, which knows the registries and nothing else."""
         if self._egress is None:
-            return await exchange.stop()
-        reader, writer = await asyncio.open_unix_connection(str(self._egress.socket))
+            await exchange.stop()
+            return
+        async with self._carried:
+            await self._carry(exchange, str(self._egress.socket))
+
+    async def _carry(self, exchange: Exchange, proxy: str) -> None:
+        reader, writer = await asyncio.open_unix_connection(proxy)
         answering = asyncio.create_task(_answer(reader, exchange))
         try:
             async for _, data in exchange.output():

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Callable
 
 from shared.sandbox.inside.frames import CONNECTION, DATA, ENDED, LARGEST, OUT, RESULT, ROOM, STOP, WINDOW, Frame
+from shared.sandbox.limits import CONNECTIONS
 
 _FIRST = 1 << 31
 
@@ -28,6 +29,7 @@ class Tunnel:
     def __init__(self, selector: selectors.BaseSelector, send: Callable[[bytes, int, bytes], None]) -> None:
         self._selector, self._send = selector, send
         self._listener: socket.socket | None = None
+        self._accepting = False
         self._number = 0
         self._last = _FIRST
         self._connections: dict[int, _Connection] = {}
@@ -43,7 +45,6 @@ class Tunnel:
             self._send(RESULT, number, json.dumps(message).encode())
             return
         self._listener.setblocking(False)
-        self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
         self._number = number
         self._send(OUT, number, b"listening")
 
@@ -61,7 +62,8 @@ class Tunnel:
         return True
 
     def register(self, room: bool) -> None:
-        """Wait for what each connection can do now; without `room` nothing more is read."""
+        """Wait for what each connection can do now; without `room` nothing more is read. Too many connections wait to be accepted."""
+        self._listen(len(self._connections) < CONNECTIONS)
         for connection in self._connections.values():
             events = selectors.EVENT_READ if room and connection.reading and connection.room > 0 else 0
             events |= selectors.EVENT_WRITE if connection.pending else 0
@@ -69,6 +71,15 @@ class Tunnel:
                 self._selector.unregister(connection.client)
             if events:
                 self._selector.register(connection.client, events, lambda connection=connection: self._move(connection))
+
+    def _listen(self, accepting: bool) -> None:
+        if self._listener is None or accepting == self._accepting:
+            return
+        if accepting:
+            self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
+        else:
+            self._selector.unregister(self._listener)
+        self._accepting = accepting
 
     def _accept(self) -> None:
         if self._listener is None:
@@ -136,7 +147,7 @@ class Tunnel:
 
     def _close_all(self) -> None:
         if self._listener is not None:
-            self._selector.unregister(self._listener)
+            self._listen(False)
             self._listener.close()
             self._listener = None
         for connection in list(self._connections.values()):
