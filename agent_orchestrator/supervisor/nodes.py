@@ -11,6 +11,7 @@ from agent_orchestrator.supervisor.context import SupervisorContext
 from agent_orchestrator.supervisor.risk import diff_risk, plan_risk
 from agent_orchestrator.supervisor.routes import blockers, current_review, is_command, needs_draft
 from agent_orchestrator.supervisor.state import SupervisorState
+from agents.loop.patch import keep_patch, load_patch, publish_patch
 from agents.loop.secrets import blocking_secrets, find_secrets, secrets_of, shown_patch
 from shared.errors import RepositoryError, TaskFailedError
 from shared.secrets.scan import as_json, listed
@@ -146,8 +147,8 @@ async def apply_edit(state: SupervisorState, runtime: Runtime[SupervisorContext]
         return await _not_edited(runtime.context, f"{error.message.rstrip('.')}. {error.next_step}")
     if not diff.patch.strip():
         return await _not_edited(runtime.context, "It changes nothing.")
-    await runtime.context.journal.save_artifact("change.patch", diff.patch, "text/x-diff")
-    digest = sha256_hex(diff.base_commit.encode() + b"\n" + diff.patch)
+    digest = await keep_patch(runtime.context, diff.base_commit, diff.patch)
+    await publish_patch(runtime.context, diff.patch)
     secrets = await find_secrets(runtime.context, diff.base_commit, diff.patch, digest)
     text = await shown_patch(runtime.context, diff.base_commit, diff.patch, {"secrets": secrets, "patch_sha256": digest})
     event = ("diff_ready", {"diff_text": text[:SHOWN_DIFF], "stats": diff.stats})
@@ -273,7 +274,7 @@ def _next_revision(state: SupervisorState, gate: Gate) -> dict[str, int]:
 
 
 async def _diff_subject(state: SupervisorState, context: SupervisorContext) -> Json:
-    patch = await context.journal.load_artifact("change.patch")
+    patch = await load_patch(context, state["base_commit"], state["patch_sha256"])
     text = await shown_patch(context, state["base_commit"], patch, state)
     return {
         "base_commit": state["base_commit"],

@@ -44,7 +44,7 @@ class SupervisorState(TypedDict, total=False):
     widened: Json | None
     """What a model asks to be added to the approved plan {files, reason}, or None."""
     draft_sha256: str | None
-    """Of the coder's work so far, kept as `draft.patch` while a wider plan is decided on."""
+    """Of the coder's work so far, kept while a wider plan is decided on."""
     edit_problem: str | None
     """Why the patch that a person sent last could not be used, until they decide again."""
     gate: Json | None

@@ -17,17 +17,16 @@ from agents.loop.agent import LoopEnd, LoopLimits, run_loop
 from agents.loop.briefing import contributors_notes
 from agents.loop.changes import left_by
 from agents.loop.listening import heard
+from agents.loop.patch import DRAFT, keep_patch, patch_digest
 from agents.loop.prompts import load_prompt
 from agents.loop.reading import Reader
 from agents.loop.steps import Steps, Stopping, never, open_steps
 from agents.loop.text import cut, one_line
 from shared.errors import TaskFailedError
 from shared.forge.port import Diff
-from shared.types import Json, Plan, PlanStep, Stage, TaskStatus, sha256_hex
+from shared.types import Json, Plan, PlanStep, Stage, TaskStatus
 
 HERE = Path(__file__).parent
-PATCH = "change.patch"
-DRAFT = "draft.patch"
 REQUEST_LIMIT = 20_000
 LIMITS = LoopLimits(model_calls=80, tool_calls=200)
 _AFRESH: CoderState = {"feedback": None, "widened": None, "draft_sha256": None}
@@ -69,7 +68,7 @@ async def _work(context: TaskContext, state: CoderState, start: Start, steps: St
         piece = await _open(context, workspace, plan, steps, equipment)
         if not steps.kept and start.patch and (theirs := piece.scope.outside((before := await workspace.diff()).stats.get("paths", []))):
             # A person edited the change and put these files in: what follows needs a plan that has them.
-            return await _widened(context, plan, {"files": theirs, "reason": "the change has them already"}, before)
+            return await _widened(context, state, plan, {"files": theirs, "reason": "the change has them already"}, before)
         await piece.editor.restore(files)
         end = await _run(context, state, piece, start)
         diff = await workspace.diff()
@@ -79,7 +78,7 @@ async def _work(context: TaskContext, state: CoderState, start: Start, steps: St
     if outside := piece.scope.outside(diff.stats.get("paths", [])):
         raise left_the_plan(outside)
     if wanted := piece.editor.wanted:
-        return await _widened(context, plan, wanted, diff)
+        return await _widened(context, state, plan, wanted, diff)
     return await _changed(context, state, start, end, diff, ignored)
 
 
@@ -162,16 +161,17 @@ async def _answered(context: TaskContext, end: LoopEnd, diff: Diff) -> CoderStat
     return {**_AFRESH, "patch_sha256": None, "answer": end.text, "notes": []}
 
 
-async def _widened(context: TaskContext, plan: Plan, wanted: Json, diff: Diff) -> CoderState:
+async def _widened(context: TaskContext, state: CoderState, plan: Plan, wanted: Json, diff: Diff) -> CoderState:
     """The plan with what the model asks for besides, and the work so far; a person decides before it goes on."""
-    await context.journal.save_artifact(DRAFT, diff.patch, "text/x-diff")
     step = PlanStep(id=str(len(plan.steps) + 1), title=one_line(wanted["reason"], 300), files=wanted["files"])
     wider = plan.model_copy(update={"steps": [*plan.steps, step]})
     return {
         **_AFRESH,
+        # Nothing was done about the comment yet, or not all.
+        "feedback": state.get("feedback"),
         "plan": wider.model_dump(mode="json"),
         "widened": wanted,
-        "draft_sha256": sha256_hex(diff.base_commit.encode() + b"\n" + diff.patch),
+        "draft_sha256": await keep_patch(context, diff.base_commit, diff.patch, DRAFT),
         "patch_sha256": None,
         "test_results": None,
     }
@@ -192,11 +192,11 @@ async def _changed(context: TaskContext, state: CoderState, start: Start, end: L
             "Retry with a hint (`persevere tasks retry TASK --hint ...`).",
             code="model_changed_nothing",
         )
-    digest = sha256_hex(diff.base_commit.encode() + b"\n" + diff.patch)
+    digest = patch_digest(diff.base_commit, diff.patch)
     if digest in state.get("rejected", []):
         # Here, not where it would be asked about again: a retry with a hint comes back to this work.
         raise _turned_down(end)
-    await context.journal.save_artifact(PATCH, diff.patch, "text/x-diff")
+    await keep_patch(context, diff.base_commit, diff.patch)
     update: CoderState = {**_AFRESH, **_counted(state, start), "patch_sha256": digest, "diff_stats": diff.stats, "answer": None}
     told = f"{_SAID}{one_line(end.text, 1500)}" if end.text else ""
     update["notes"] = [*_kept_notes(state, start), *filter(None, (ignored, told))]

@@ -6,6 +6,7 @@ from langgraph.runtime import Runtime
 
 from agents.coder.state import CoderState
 from agents.context import OpenWorkspace, TaskContext
+from agents.loop.patch import keep_patch, load_patch, patch_digest, publish_patch
 from agents.loop.secrets import blocking_secrets, find_secrets, secret_in_change, secrets_of, shown_patch
 from shared.approvals.policy import path_matches
 from shared.errors import TaskFailedError
@@ -14,7 +15,6 @@ from shared.recipes.port import ApplyReport, NotApplicable, NothingToDo
 from shared.secrets.scan import listed
 from shared.types import Json, Plan, Stage, TaskStatus, canonical_json, sha256_hex
 
-PATCH = "change.patch"
 EVENT_DIFF_LIMIT = 200_000
 """Characters of a diff that travel in an event; the whole is the artifact."""
 
@@ -51,7 +51,8 @@ async def look_for_secrets(state: CoderState, runtime: Runtime[TaskContext]) -> 
     digest = state.get("patch_sha256")
     if digest is None or state.get("widened"):
         return {"secrets": None}
-    secrets = await find_secrets(context, state["base_commit"], await context.journal.load_artifact(PATCH), digest)
+    patch = await load_patch(context, state["base_commit"], digest)
+    secrets = await find_secrets(context, state["base_commit"], patch, digest)
     if found := secrets_of({**state, "secrets": secrets}):
         await context.journal.log(Stage.CODING, f"what looks like a secret in the change: {listed(found)}", "warning")
     return {"secrets": secrets}
@@ -68,14 +69,23 @@ async def tell_change(state: CoderState, runtime: Runtime[TaskContext]) -> Coder
         await context.journal.update(Stage.CODING, plan=plan, details=details[:1000], events=[event])
     elif state.get("answer"):
         await context.journal.log(Stage.CODING, str(state["answer"])[:4000])
-    elif state.get("patch_sha256") is not None and not state.get("test_results"):
-        text = await shown_patch(context, state["base_commit"], await context.journal.load_artifact(PATCH), state)
-        stats = state["diff_stats"]
-        shown: Json = {"diff_text": text[:EVENT_DIFF_LIMIT], "truncated": len(text) > EVENT_DIFF_LIMIT, "stats": stats}
-        details = "the model finished its change"
-        await context.journal.update(Stage.CODING, diff_summary=stats, details=details, events=[("diff_ready", shown)])
+    elif state.get("patch_sha256") is not None:
+        await _tell_patch(context, state)
     await context.steps.forget()
     return {}
+
+
+async def _tell_patch(context: TaskContext, state: CoderState) -> None:
+    """The patch is shown from here on, also one that a repair left as it was; only a new one is told."""
+    patch = await load_patch(context, state["base_commit"], state["patch_sha256"])
+    await publish_patch(context, patch)
+    if state.get("test_results"):
+        return
+    text = await shown_patch(context, state["base_commit"], patch, state)
+    stats = state["diff_stats"]
+    shown: Json = {"diff_text": text[:EVENT_DIFF_LIMIT], "truncated": len(text) > EVENT_DIFF_LIMIT, "stats": stats}
+    details = "the model finished its change"
+    await context.journal.update(Stage.CODING, diff_summary=stats, details=details, events=[("diff_ready", shown)])
 
 
 async def _keep(context: TaskContext, report: ApplyReport, diff: Diff) -> CoderState:
@@ -87,11 +97,12 @@ async def _keep(context: TaskContext, report: ApplyReport, diff: Diff) -> CoderS
             await context.journal.save_artifact("report.md", report.answer.encode(), "text/markdown")
             await context.journal.log(Stage.CODING, report.answer[:4000])
         return {"patch_sha256": None, "answer": report.answer, "notes": notes}
-    digest = sha256_hex(diff.base_commit.encode() + b"\n" + diff.patch)
+    digest = patch_digest(diff.base_commit, diff.patch)
     secrets = await find_secrets(context, diff.base_commit, diff.patch, digest)
     if found := blocking_secrets({"secrets": secrets, "patch_sha256": digest}):
         raise secret_in_change(found, "The change was not kept, because it has")
-    await context.journal.save_artifact(PATCH, diff.patch, "text/x-diff")
+    await keep_patch(context, diff.base_commit, diff.patch)
+    await publish_patch(context, diff.patch)
     text = diff.patch.decode("utf-8", "replace")
     await context.journal.update(
         Stage.CODING,

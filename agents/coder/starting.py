@@ -9,10 +9,11 @@ from typing import Literal
 
 from agents.coder.state import CoderState
 from agents.context import TaskContext
+from agents.loop.patch import DRAFT, load_patch
 from agents.loop.prompts import load_prompt
 from agents.loop.secrets import blocking_secrets
 from agents.loop.text import cut
-from shared.errors import NotFoundError, TaskFailedError
+from shared.errors import NotFoundError
 from shared.types import Json, Plan, PlanStep, TestResults, sha256_hex
 
 HERE = Path(__file__).parent
@@ -45,10 +46,10 @@ async def find_start(context: TaskContext, state: CoderState, plan: Plan) -> Sta
     if not files:
         return Start("answer")
     if state.get("draft_sha256") is not None:
-        return Start("wider", await _load(context, state, "draft.patch", state["draft_sha256"]))
+        return Start("wider", await load_patch(context, state["base_commit"], state["draft_sha256"], DRAFT))
     if state.get("patch_sha256") is None:
         return Start("afresh")
-    patch = await _load(context, state, "change.patch", state["patch_sha256"])
+    patch = await load_patch(context, state["base_commit"], state["patch_sha256"])
     if state.get("feedback"):
         return Start("comment", patch)
     if blocking_secrets(state):
@@ -135,10 +136,3 @@ async def _output(context: TaskContext, results: TestResults) -> str:
         if at >= 0:
             parts.append(text[max(0, at - each // 4) : at + each * 3 // 4])
     return "\n[...]\n".join([*parts, text[-_OUTPUT_LIMIT // 2 :]])
-
-
-async def _load(context: TaskContext, state: CoderState, name: str, digest: str | None) -> bytes:
-    patch = await context.journal.load_artifact(name)
-    if sha256_hex(state["base_commit"].encode() + b"\n" + patch) != digest:
-        raise TaskFailedError("The saved patch is not the one that was made.", "Retry the task.", code="patch_mismatch")
-    return patch

@@ -1,4 +1,4 @@
-"""What the coder reads and writes. Plain data only; the patch itself is the artifact `change.patch`."""
+"""What the coder reads and writes. Plain data only; the patch itself is an artifact (agents.loop.patch)."""
 
 from __future__ import annotations
 
@@ -39,4 +39,4 @@ class CoderState(TypedDict, total=False):
     widened: Json | None
     """What the plan was widened by {files, reason}: a person is asked before the work goes on."""
     draft_sha256: str | None
-    """SHA-256 of base commit, newline, `draft.patch`: the work so far while a wider plan is decided on."""
+    """SHA-256 of base commit, newline, patch: the work so far while a wider plan is decided on."""

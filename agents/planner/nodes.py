@@ -13,6 +13,8 @@ from shared.recipes.port import NotApplicable, NothingToDo, RecipeBook
 from shared.types import Json, Stage, TaskStatus, canonical_json, sha256_hex
 
 _INSTEAD = re.compile(r"[\s,]*\binstead\b[\s.!]*$", re.IGNORECASE)
+_FROM_THE_BASE: PlannerState = {"feedback": None, "patch_sha256": None, "draft_sha256": None, "test_results": None, "repairs": 0}
+"""Where the work on a new plan begins: nothing that was made or found out before is about it."""
 
 
 async def plan_by_recipe(state: PlannerState, runtime: Runtime[TaskContext]) -> PlannerState:
@@ -30,7 +32,7 @@ async def plan_by_recipe(state: PlannerState, runtime: Runtime[TaskContext]) -> 
         outcome = await recipe.plan(slots, context.task.prompt, workspace)
     if isinstance(outcome, NothingToDo):
         await context.journal.log(Stage.PLANNING, outcome.reason)
-        return {"plan": None, "nothing_to_do": outcome.reason}
+        return {**_FROM_THE_BASE, "plan": None, "nothing_to_do": outcome.reason}
     if isinstance(outcome, NotApplicable):
         if context.models is not None and outcome.code == NotApplicable.code:
             await context.journal.log(Stage.PLANNING, outcome.reason)
@@ -51,7 +53,7 @@ async def plan_by_recipe(state: PlannerState, runtime: Runtime[TaskContext]) -> 
         details=f"planned: {outcome.plan.summary}",
         events=[("plan_ready", {"plan": plan, "content_sha256": sha256_hex(canonical_json(plan))})],
     )
-    return {"plan": plan, "risk": outcome.risk.model_dump(mode="json"), "nothing_to_do": None}
+    return {**_FROM_THE_BASE, "plan": plan, "risk": outcome.risk.model_dump(mode="json"), "nothing_to_do": None}
 
 
 async def plan_by_model(state: PlannerState, runtime: Runtime[TaskContext]) -> PlannerState:
@@ -69,8 +71,7 @@ async def tell_plan(state: PlannerState, runtime: Runtime[TaskContext]) -> Plann
     event = ("plan_ready", {"plan": plan, "content_sha256": sha256_hex(canonical_json(plan))})
     await runtime.context.journal.update(Stage.PLANNING, plan=plan, details=f"planned: {plan['summary']}", events=[event])
     await runtime.context.steps.forget()
-    # A new plan begins from the base commit.
-    return {"feedback": None, "patch_sha256": None, "draft_sha256": None, "test_results": None, "repairs": 0}
+    return _FROM_THE_BASE
 
 
 def choose_recipe(context: TaskContext, feedback: str | None) -> tuple[str, Json]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from langgraph.runtime import Runtime
 
 from agents.context import TaskContext
+from agents.loop.patch import load_patch, patch_digest
 from agents.loop.secrets import find_secrets, secret_in_change, secrets_of
 from agents.pr.description import commit_message, must_be_draft, pull_request_body, title_of
 from agents.pr.state import PrState
@@ -17,20 +18,14 @@ from shared.forge.port import Commit
 from shared.secrets.scan import from_json, hide_in_text
 from shared.types import Json, Plan, Stage, TaskStatus, TestResults, sha256_hex
 
-PATCH = "change.patch"
-"""The artifact that holds the approved change."""
 _NAMES_TRIED = 50
 
 
 async def push_branch(state: PrState, runtime: Runtime[TaskContext]) -> PrState:
     context = runtime.context
     await context.journal.update(Stage.PR_CREATION, TaskStatus.CREATING_PR, details="committing the change")
-    patch = await context.journal.load_artifact(PATCH)
-    base_commit = state["base_commit"]
-    digest = sha256_hex(base_commit.encode() + b"\n" + patch)
-    if digest != state.get("approved_sha256"):
-        raise TaskFailedError("The change is not the one that was approved.", "Retry the task and decide again.", code="approval_mismatch")
-    await _check_secrets(context, state, patch, digest)
+    patch, base_commit = await _approved(context, state), state["base_commit"]
+    await _check_secrets(context, state, patch)
     title = hide_in_text(title_of(_plan(state), context.task))
     commit = Commit(
         base_commit=base_commit,
@@ -52,8 +47,18 @@ async def push_branch(state: PrState, runtime: Runtime[TaskContext]) -> PrState:
     return {"branch": branch, "head_commit": commit_id}
 
 
-async def _check_secrets(context: TaskContext, state: PrState, patch: bytes, digest: str) -> None:
+async def _approved(context: TaskContext, state: PrState) -> bytes:
+    """The patch that was approved: its hash is computed again right before acting."""
+    try:
+        return await load_patch(context, state["base_commit"], state.get("approved_sha256"))
+    except TaskFailedError as error:
+        said = "The change is not the one that was approved."
+        raise TaskFailedError(said, "Retry the task and decide again.", code="approval_mismatch") from error
+
+
+async def _check_secrets(context: TaskContext, state: PrState, patch: bytes) -> None:
     """On the very bytes that are pushed, whatever way they came: only what a person was shown as marked, and approved, passes."""
+    digest = patch_digest(state["base_commit"], patch)
     shown = secrets_of({**state, "patch_sha256": digest})
     now = from_json((await find_secrets(context, state["base_commit"], patch, digest))["found"])
     if stopping := [finding for finding in now if not finding.marked or finding not in shown]:

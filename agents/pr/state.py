@@ -1,4 +1,4 @@
-"""What the pull request's specialist reads and writes. Plain data only; the patch itself is the artifact `change.patch`."""
+"""What the pull request's specialist reads and writes. Plain data only; the patch itself is an artifact (agents.loop.patch)."""
 
 from __future__ import annotations
 

@@ -7,11 +7,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from agents.context import OpenWorkspace, TaskContext
+from agents.loop.patch import load_patch
 from agents.reviewer.state import ReviewerState
-from shared.errors import RepositoryError, TaskFailedError
-from shared.types import Json, sha256_hex
-
-PATCH = "change.patch"
+from shared.errors import RepositoryError
+from shared.types import Json
 
 
 @dataclass(frozen=True)
@@ -29,9 +28,7 @@ async def find_subject(context: TaskContext, state: ReviewerState) -> Subject:
     task = context.task
     assert task.base_commit is not None
     if (digest := state.get("patch_sha256")) is not None:
-        patch = await context.journal.load_artifact(PATCH)
-        if sha256_hex(state["base_commit"].encode() + b"\n" + patch) != digest:
-            raise TaskFailedError("The saved patch is not the one that was made.", "Retry the task.", code="patch_mismatch")
+        patch = await load_patch(context, state["base_commit"], digest)
         return Subject("the change made for this request", digest, patch, applied=True)
     if reviewed := task.request.get("reviewed"):
         found = await context.forge.compare(task.repo, reviewed["head"], reviewed["base"])

@@ -5,15 +5,14 @@ from __future__ import annotations
 from langgraph.runtime import Runtime
 
 from agents.context import TaskContext
+from agents.loop.patch import load_patch
 from agents.tester.compare import compare
 from agents.tester.evidence import inspect_patch
 from agents.tester.session import Prepared, TestSession
 from agents.tester.state import TesterState
 from agents.tester.values import RunReport, TestSetup
-from shared.errors import TaskFailedError
-from shared.types import Stage, TaskStatus, TestResults, sha256_hex
+from shared.types import Stage, TaskStatus, TestResults
 
-PATCH = "change.patch"
 OUTPUT = "test-output.txt"
 _OUTPUT_LIMIT = 2_000_000
 
@@ -101,10 +100,7 @@ async def _load_patch(state: TesterState, context: TaskContext) -> bytes:
     expected = state.get("patch_sha256")
     if expected is None:
         return b""
-    patch = await context.journal.load_artifact(PATCH)
-    if sha256_hex(state["base_commit"].encode() + b"\n" + patch) != expected:
-        raise TaskFailedError("The saved patch is not the one that was made.", "Retry the task.", code="patch_mismatch")
-    return patch
+    return await load_patch(context, state["base_commit"], expected)
 
 
 async def _save_output(context: TaskContext, name: str, output: str) -> None:

@@ -6,8 +6,9 @@ from typing import Any, cast
 
 import pytest
 
-from agents.coder.by_model import DRAFT, PATCH, work
+from agents.coder.by_model import work
 from agents.coder.state import CoderState
+from agents.loop.patch import DRAFT, PATCH, load_patch
 from shared.errors import TaskFailedError
 from shared.types import Json, Plan, PlanStep, sha256_hex
 from tests.agents.conftest import MakeScene, Scene
@@ -42,8 +43,9 @@ async def first_change(scene: Scene) -> CoderState:
 
 async def test_the_change_is_kept_with_what_the_model_says(scene: Scene) -> None:
     after = await first_change(scene)
-    patch = scene.journal.artifacts[PATCH]
+    patch = await load_patch(scene.context, scene.base, after["patch_sha256"])
     assert after["patch_sha256"] == sha256_hex(scene.base.encode() + b"\n" + patch)
+    assert b"path.strip()" in patch
     assert after["diff_stats"]["paths"] == ["app.py"]
     assert after["notes"] == ["What the model says about its change: It strips."]
     assert scene.journal.lines == ["edit file app.py"]
@@ -85,7 +87,7 @@ async def test_red_tests_go_back_with_the_relevant_output(scene: Scene) -> None:
     assert "test_load FAILED" in asked
     assert len(asked) < 14_000
     assert (after["repairs"], after["test_results"]) == (1, None)
-    assert b"path.strip().upper()" in scene.journal.artifacts[PATCH]
+    assert b"path.strip().upper()" in await load_patch(scene.context, scene.base, after["patch_sha256"])
 
 
 async def test_a_repair_that_changes_nothing_keeps_the_red_results(scene: Scene) -> None:
@@ -102,7 +104,7 @@ async def test_what_is_done_is_kept_while_a_wider_plan_is_decided_on(scene: Scen
     asked = await work(scene.with_model(model), state_of(scene))
     assert asked["widened"] == {"files": ["other.py"], "reason": "it is used there"}
     assert Plan.model_validate(asked["plan"]).steps[-1].files == ["other.py"]
-    assert b"path.strip()" in scene.journal.artifacts[DRAFT]
+    assert b"path.strip()" in await load_patch(scene.context, scene.base, asked["draft_sha256"], DRAFT)
     model = script(call("edit_file", path="other.py", old="x = 1", new="x = 2"), say("Done."))
     after = await work(scene.with_model(model), joined(state_of(scene), asked))
     assert after["diff_stats"]["paths"] == ["app.py", "other.py"]
@@ -116,14 +118,48 @@ async def test_files_that_a_person_put_in_need_a_wider_plan_before_a_model_goes_
     after = await work(scene.with_model(script()), edited)
     assert after["widened"] is not None
     assert after["widened"]["files"] == ["other.py"]
+    assert after["feedback"] == "now the app"
 
 
 async def test_a_patch_that_is_not_the_one_that_was_made_is_refused(scene: Scene) -> None:
     before = await first_change(scene)
-    scene.journal.artifacts[PATCH] += b"\n"
+    scene.journal.artifacts = {name: data + b"\n" for name, data in scene.journal.artifacts.items()}
     with pytest.raises(TaskFailedError) as caught:
         await work(scene.with_model(script()), before)
     assert caught.value.code == "patch_mismatch"
+
+
+RED: Json = {"verdict": "failed", "newly_failing": ["t"]}
+
+
+@pytest.mark.parametrize("more", [{"test_results": RED}, {"feedback": "upper case too"}])
+async def test_work_that_ended_before_its_checkpoint_begins_from_the_change_before(scene: Scene, more: Json) -> None:
+    before = joined(await first_change(scene), cast(CoderState, more))
+    again = {"path": "app.py", "old": "path.strip()", "new": "path.strip().upper()"}
+    lost = await work(scene.with_model(script(call("edit_file", **again), say("Better."))), before)
+    after = await work(scene.with_model(script(call("edit_file", **again), say("Better."))), before)
+    assert after["patch_sha256"] == lost["patch_sha256"] != before["patch_sha256"]
+    assert PATCH not in scene.journal.artifacts
+
+
+async def test_a_second_widening_that_ended_before_its_checkpoint_begins_from_the_draft_before(scene: Scene) -> None:
+    model = script(call("edit_file", **EDIT), call("widen_plan", files=["other.py"], reason="it is used there"))
+    before = joined(state_of(scene), await work(scene.with_model(model), state_of(scene)))
+    for _ in range(2):
+        more = call("edit_file", path="other.py", old="x = 1", new="x = 2")
+        model = script(more, call("widen_plan", files=["third.py"], reason="and there"))
+        after = await work(scene.with_model(model), before)
+        assert after["draft_sha256"] != before["draft_sha256"]
+
+
+async def test_a_person_s_comment_outlives_the_question_for_a_wider_plan(scene: Scene) -> None:
+    before = joined(await first_change(scene), {"feedback": "also handle None"})
+    model = script(call("widen_plan", files=["other.py"], reason="it is used there"))
+    asked = joined(before, await work(scene.with_model(model), before))
+    model = script(call("edit_file", path="other.py", old="x = 1", new="x = None"), say("Done."))
+    after = await work(scene.with_model(model), asked)
+    assert "The person says: also handle None" in str(model.seen[0][-1].content)
+    assert after["feedback"] is None
 
 
 async def test_a_question_is_answered_and_changes_nothing(scene: Scene) -> None:

@@ -13,7 +13,7 @@ from agents.context import TaskContext
 from agents.pr.description import must_be_draft, pull_request_body, title_of
 from agents.pr.graph import build_pr_graph
 from agents.pr.state import PrState
-from shared.errors import TaskFailedError
+from shared.errors import NotFoundError, TaskFailedError
 from shared.forge.local import LocalForge
 from shared.recipes.repository_config import RepositoryConfig
 from shared.store.records import Task
@@ -25,12 +25,14 @@ class Records:
     """Journal, ledger and pull requests of one task, kept in memory."""
 
     patch: bytes
+    digest: str
     effects: dict[str, Json | None] = field(default_factory=dict)
     opened: list[Json] = field(default_factory=list)
     events: list[tuple[str, Json]] = field(default_factory=list)
 
     async def load_artifact(self, name: str) -> bytes:
-        assert name == "change.patch"
+        if name != f"change-{self.digest[:16]}.patch":
+            raise NotFoundError(name)
         return self.patch
 
     async def update(self, *_: Any, events: list[tuple[str, Json]] | None = None, **__: Any) -> None:
@@ -61,7 +63,8 @@ async def made(tmp_path: Path) -> tuple[TaskContext, PrState, Records]:
     checkout = await forge.checkout(found.repo, found.head_commit, b"", tmp_path / "ws", tmp_path / "g")
     (checkout.folder / "a.py").write_text("a = 2\n")
     patch = (await forge.diff(checkout)).patch
-    records = Records(patch)
+    digest = sha256_hex(found.head_commit.encode() + b"\n" + patch)
+    records = Records(patch, digest)
     task = Task(id="task_k3v9", user_id="local", title="Set a to 2", prompt="set a to 2", repo=found.repo, base_branch="main")
     handles: Any = records
     unused: Any = None
@@ -78,7 +81,6 @@ async def made(tmp_path: Path) -> tuple[TaskContext, PrState, Records]:
         pull_requests=handles,
         limits={},
     )
-    digest = sha256_hex(found.head_commit.encode() + b"\n" + patch)
     plan = Plan(summary="Set a to 2", steps=[PlanStep(id="1", title="edit", files=["a.py"])]).model_dump(mode="json")
     green = TestResults(verdict="passed", passed=3).model_dump(mode="json")
     state = PrState(base_commit=found.head_commit, plan=plan, approved_sha256=digest, test_results=green, draft=False, notes=[])

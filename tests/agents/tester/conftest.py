@@ -18,6 +18,7 @@ from agents.tester.environment import python_key
 from agents.tester.graph import build_tester_graph
 from agents.tester.state import TesterState
 from agents.tester.values import PythonNeeds
+from shared.errors import NotFoundError
 from shared.forge.port import Diff
 from shared.recipes.repository_config import RepositoryConfig, parse_repository_config
 from shared.sandbox.bubblewrap import BubblewrapProvider
@@ -109,6 +110,8 @@ class MemoryJournal:
         return sha256_hex(data)
 
     async def load_artifact(self, name: str) -> bytes:
+        if name not in self.artifacts:
+            raise NotFoundError(f"There is no artifact {name}.")
         return self.artifacts[name]
 
 
