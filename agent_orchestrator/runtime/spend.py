@@ -16,7 +16,7 @@ from shared.events.store import KeptStep
 from shared.models.limits import MEASURES
 from shared.models.port import Usage
 from shared.recipes.repository_config import RepositoryConfig
-from shared.store import steps
+from shared.store import runs, steps
 from shared.store.records import Approval, Task
 from shared.types import ApprovalStatus, Gate, Json, canonical_json, sha256_hex
 from workflows.loader import WorkflowLimits
@@ -141,6 +141,7 @@ class TaskSpend:
             lease = self._lease
             async with lease.database.transaction() as tx:
                 if step is not None and step.number == 1:
+                    await runs.check(tx, lease.task_id, lease.epoch)
                     await steps.clear(tx, lease.task_id)
                 await events_store.append_charged(tx, lease.task_id, lease.epoch, happened, asdict(used), step)
                 if calls:
@@ -153,12 +154,13 @@ class TaskSpend:
 
 
 def _event(model: str, usage: Usage, used: Used) -> Json:
-    """`cost_usd` is None when the price is unknown; `total` is the task's so far."""
+    """`cost_usd` is None when the price is unknown; `estimated`: not all of it was counted; `total` is the task's so far."""
     return {
         "tokens": usage.input_tokens + usage.output_tokens,
         "cost_usd": usage.cost_usd,
         "input_tokens": usage.input_tokens,
         "output_tokens": usage.output_tokens,
         "model": model,
+        "estimated": usage.estimated,
         "total": {"tokens": used.tokens, "cost_usd": used.cost_usd, "calls": used.calls, "unpriced_calls": used.unpriced_calls},
     }

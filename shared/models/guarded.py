@@ -20,9 +20,10 @@ from pydantic import Field
 
 from shared.models.answers import blocked, put_right, sendable
 from shared.models.failures import CutStreamError, Failure, SilentStreamError, failure_of
+from shared.models.meter import Meter
 from shared.models.names import PROVIDERS, ModelName
-from shared.models.port import ModelError, Spend, Usage
-from shared.models.prices import Price, Tokens
+from shared.models.port import ModelError, Spend
+from shared.models.prices import Price
 
 log = logging.getLogger(__name__)
 
@@ -168,23 +169,23 @@ class GuardedChatModel(BaseChatModel):
     async def _attempt(
         self, candidate: Candidate, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
     ) -> AsyncIterator[ChatGenerationChunk]:
-        """One call. What it used is told whether it ended well or not."""
+        """One call. Once an answer began, what it used is told, whether it ended well or not."""
         spend: Spend = self.spend
         await spend.before()
         await candidate.client.refresh()
         client, bound = self._client(candidate, kwargs)
-        tokens, ended = Tokens(), candidate.name.provider not in PROVIDERS
-        stream = client._astream(sendable(messages), stop=stop, **bound)
+        sent, ended = sendable(messages), candidate.name.provider not in PROVIDERS
+        meter = Meter(sent, bound.get("tools"))
+        stream = client._astream(sent, stop=stop, **bound)
         try:
             async for chunk in _heard(stream, self.patience.silence_s):
-                tokens = _more(tokens, chunk.message)
+                meter.hear(chunk.message)
                 ended = ended or _says_its_end(chunk)
                 yield chunk
         finally:
             await _close(stream)
-            if tokens.input or tokens.output:
-                cost = candidate.price.cost(tokens) if candidate.price is not None else None
-                await spend.after(str(candidate.name), Usage(tokens.input, tokens.output, cost))
+            if (usage := meter.usage(candidate.price, ended=ended)) is not None:
+                await spend.after(str(candidate.name), usage)
         if not ended:
             raise CutStreamError
 
@@ -217,20 +218,6 @@ async def _close(stream: AsyncIterator[ChatGenerationChunk]) -> None:
     close = getattr(stream, "aclose", None)
     if close is not None:
         await close()
-
-
-def _more(tokens: Tokens, message: BaseMessage) -> Tokens:
-    usage = getattr(message, "usage_metadata", None)
-    if not usage:
-        return tokens
-    details = usage.get("input_token_details") or {}
-    written = [count for key, count in details.items() if "creation" in key and isinstance(count, int)]
-    return Tokens(
-        tokens.input + usage.get("input_tokens", 0),
-        tokens.output + usage.get("output_tokens", 0),
-        tokens.cache_read + (details.get("cache_read") or 0),
-        tokens.cache_write + sum(written),
-    )
 
 
 def _says_its_end(chunk: ChatGenerationChunk) -> bool:

@@ -13,11 +13,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Usage:
-    """Of one call. Tokens as the provider counted them; `cost_usd` is None when the model's price is unknown."""
+    """Of one call. Tokens as the provider counted them, or `estimated`; `cost_usd` is None when the model's price is unknown."""
 
     input_tokens: int
     output_tokens: int
     cost_usd: float | None = None
+    estimated: bool = False
+    """The provider did not tell all of it: its answer broke off, or its server does not count."""
 
 
 class ModelError(TaskFailedError):
@@ -44,7 +46,7 @@ class Spend(Protocol):
         """Asked before each call, retries included. Raises `BudgetReached`."""
 
     async def after(self, model: str, usage: Usage) -> None:
-        """Told after each call that was answered. `model` is `provider:name` of the one that answered."""
+        """Told after each call whose answer began. `model` is `provider:name` of the one that answered."""
 
 
 class ModelPort(Protocol):

@@ -139,7 +139,7 @@ def _events(body: Json, turn: Answer) -> Iterator[bytes]:
         yield _chunk(body, {"tool_calls": [{"index": number, **whole}]})
         yield _chunk(body, {"tool_calls": [{"index": number, "function": {"arguments": arguments[half:]}}]})
     yield _chunk(body, {}, _reason(turn))
-    if (body.get("stream_options") or {}).get("include_usage"):
+    if (body.get("stream_options") or {}).get("include_usage") and not turn.without_usage:
         yield _event({**_envelope(body), "choices": [], "usage": _usage(turn)})
     yield b"data: [DONE]\n\n"
 

@@ -48,6 +48,8 @@ class Answer:
     """Report an overload inside the stream after so many events, and end it."""
     refusal: str = ""
     """The model declines in these words, as the provider's protocol has it (one has no place for words)."""
+    without_usage: bool = False
+    """The server does not tell what it counted, as many that speak OpenAI's protocol."""
     stop: str = ""
     """Another reason to stop than the usual one, in the provider's words."""
 
