@@ -28,7 +28,7 @@ _WRITE = text(f"{_WRITTEN} SELECT event_count FROM counted")
 _WRITE_AND_ANNOUNCE = text(f"{_WRITTEN} SELECT event_count, pg_notify('{CHANNEL}', id || ':' || event_count) FROM counted")
 
 _CHARGED = (
-    "WITH held AS (SELECT task_id FROM runs WHERE task_id = :task AND epoch = :epoch AND state = 'running' FOR KEY SHARE), "
+    "WITH held AS (SELECT task_id FROM runs WHERE task_id = :task AND epoch = :epoch AND state = 'running' FOR SHARE), "
     "kept AS (INSERT INTO steps (task_id, number, piece, data) SELECT task_id, CAST(:number AS int), :piece, CAST(:content AS bytea) "
     "FROM held WHERE CAST(:content AS bytea) IS NOT NULL RETURNING task_id), "
     "sound AS (UPDATE runs SET poison_count = 0 FROM kept WHERE runs.task_id = kept.task_id AND poison_count > 0), "

@@ -13,7 +13,7 @@ _READ = select(steps.c.data).where(_MINE, steps.c.piece == bindparam("of")).orde
 _ADD = text(
     "INSERT INTO steps (task_id, number, piece, data) "
     "SELECT task_id, :number, :piece, :content FROM runs, (SELECT set_config('synchronous_commit', 'off', true)) AS lightly "
-    "WHERE task_id = :task AND epoch = :epoch AND state = 'running' FOR KEY SHARE OF runs RETURNING number"
+    "WHERE task_id = :task AND epoch = :epoch AND state = 'running' FOR SHARE OF runs RETURNING number"
 )
 """Not waited for: what a crash of the database's machine loses is done again. Nothing after it can stay without it."""
 _CLEAR = delete(steps).where(_MINE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from math import inf
 from typing import Any
@@ -16,6 +17,7 @@ from agent_orchestrator.runtime.steps import FencedSteps
 from agents.context import Step
 from shared.errors import FencedError
 from shared.events import store as events_store
+from shared.events.store import KeptStep
 from shared.models.limits import PeriodLimits
 from shared.models.port import Usage
 from shared.store import runs, steps, tasks
@@ -112,6 +114,46 @@ async def test_a_stale_run_keeps_nothing(database: Database, task: Task) -> None
         await log.forget()
     assert await stale.record() == before
     assert await stale.size() == 1
+
+
+@pytest.mark.parametrize("used", [[(MODEL, Usage(1, 1, 0.1))], []])
+async def test_a_claim_waits_for_the_step_that_is_being_kept_and_sees_it(
+    database: Database, task: Task, used: list[tuple[str, Usage]]
+) -> None:
+    """Else the later run gives the next step the same number."""
+    old = await begin(database, task)
+    log = old.log()
+    await log.read("piece")
+    await log.keep("piece", step("one"))
+    async with database.transaction() as tx:
+        if used:
+            await events_store.append_charged(tx, task.id, old.lease.epoch, [("usage", {})], {"calls": 1}, KeptStep("piece", 2, b"{}"))
+        else:
+            await steps.add(tx, task.id, old.lease.epoch, "piece", 2, b"{}")
+        claiming = asyncio.create_task(begin(database, task))
+        await asyncio.sleep(0.3)
+        assert not claiming.done()
+    new = (await claiming).lease
+    async with database.transaction() as tx:
+        assert len(await steps.read(tx, task.id, "piece")) == 2
+        await steps.add(tx, task.id, new.epoch, "piece", 3, b"{}")
+    with pytest.raises(FencedError):
+        await log.keep("piece", step("stale"), used=used)
+
+
+async def test_a_first_step_takes_the_run_before_it_drops_others(database: Database, task: Task) -> None:
+    """As everybody does: else it and whoever ends the task would wait for each other."""
+    life = await begin(database, task)
+    log = life.log()
+    await log.read("plan")
+    await log.keep("plan", step("one"))
+    await log.read("code")
+    async with life.lease.transaction() as tx:
+        keeping = asyncio.create_task(log.keep("code", step("two"), used=[(MODEL, Usage(1, 1, 0.1))]))
+        await asyncio.sleep(0.3)
+        await steps.clear(tx, task.id)
+    assert await keeping
+    assert await life.size() == 1
 
 
 async def test_the_first_step_of_a_piece_takes_the_place_of_another(database: Database, task: Task) -> None:
