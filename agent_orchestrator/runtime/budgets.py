@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from shared.jobs.queue import JobQueue
 
 _STATUS = {Stage.CODING: TaskStatus.CODING, Stage.TESTING: TaskStatus.TESTING, Stage.PR_CREATION: TaskStatus.CREATING_PR}
-NO_MORE = "Its budget was used up and a person did not want more spent. A retry with a larger budget goes on."
+NO_MORE = (
+    "Its budget was used up and a person did not want more spent. "
+    "A retry begins anew and needs a larger budget: what was used stays counted."
+)
 _RISK = Risk(level=RiskLevel.HIGH, score=0.7, reasons=["it costs more than was allowed"])
 """High, so that nothing approves it that answers ordinary gates by itself."""
 

@@ -26,6 +26,9 @@ _FORM = 1
 _FOR_EVER = frozenset({"model_context_too_long", "model_request_rejected"})
 """What a model would say to the same messages again."""
 
+_BEFORE_A_CALL = frozenset({"price_unknown"})
+"""What another setting puts right: the model was not asked."""
+
 
 def never() -> bool:
     """For work that nobody stops."""
@@ -154,7 +157,7 @@ async def open_steps(context: TaskContext, begins_with: Json, stopping: Stopping
     try:
         yield Steps(context.steps, context.spend, piece, await context.steps.read(piece), stopping)
     except TaskFailedError as error:
-        if not isinstance(error, ModelError | BudgetReached) or error.code in _FOR_EVER:
+        if error.code in _FOR_EVER or not (isinstance(error, ModelError | BudgetReached) or error.code in _BEFORE_A_CALL):
             await context.steps.forget()
         raise
 

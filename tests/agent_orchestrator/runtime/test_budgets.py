@@ -87,6 +87,8 @@ async def test_a_refused_budget_ends_the_task_and_a_retry_asks_again(settings: S
         await decide(resources, await waiting(resources, task.id), "reject")
         done = await ended(resources, task.id)
         assert (done.status, done.outcome) == (TaskStatus.CANCELLED, "rejected")
+        (said,) = (await events_of(resources, task.id))[-1].data["notes"]
+        assert said.endswith("A retry begins anew and needs a larger budget: what was used stays counted.")
         await TaskService(resources).retry(task.id, "local")
         again = await waiting(resources, task.id)
         assert (again.gate, again.revision) == (Gate.BUDGET, 2)
@@ -138,7 +140,7 @@ async def test_a_wrong_key_fails_the_task_in_words_and_is_written_nowhere(settin
     assert KEY not in written + done.model_dump_json()
 
 
-async def test_a_retry_with_a_larger_budget_goes_on_and_one_that_is_used_up_already_is_refused(
+async def test_a_retry_with_a_larger_budget_begins_anew_and_one_that_is_used_up_already_is_refused(
     settings: Settings, provider: OpenAIStandIn
 ) -> None:
     provider.say(*[Answer((word,), input_tokens=1000, output_tokens=0) for word in ("one", "two", "three", "four", "five")])
@@ -159,6 +161,7 @@ async def test_a_retry_with_a_larger_budget_goes_on_and_one_that_is_used_up_alre
         await decide(resources, third, "approve")
         done = await ended(resources, task.id)
     assert (done.status, done.cost["cost_usd"], done.request["time_budget_s"]) == (TaskStatus.COMPLETED, 5.0, 1000)
+    assert done.outcome == "three four five"
 
 
 async def test_a_repository_lowers_tokens_and_steps_too(settings: Settings, provider: OpenAIStandIn) -> None:
@@ -179,3 +182,16 @@ async def test_what_was_used_beyond_the_budget_is_granted_on_top(settings: Setti
         await decide(resources, asked, "approve")
         assert (await waiting(resources, task.id)).subject["limit"] == 10.5
         provider.script.clear()
+
+
+async def test_a_server_that_does_not_count_moves_the_budgets_all_the_same(settings: Settings, provider: OpenAIStandIn) -> None:
+    provider.say(Answer(("x" * 400,), without_usage=True), Answer(("y" * 400,), without_usage=True))
+    async with working_on_calls(settings, RepositoryConfig.model_validate({"budget": {"steps": 2}})) as resources:
+        task = await submit(resources)
+        asked = await waiting(resources, task.id)
+        told = [event.data for event in await events_of(resources, task.id) if event.type == "usage"]
+        cost = (await TaskService(resources).get(task.id, "local")).cost
+    assert (asked.subject["kind"], asked.subject["spent"]) == ("steps", 2)
+    assert [(one["output_tokens"], one["estimated"]) for one in told] == [(100, True)] * 2
+    assert cost["calls"] == 2
+    assert cost["cost_usd"] > 2.0, "a hundred tokens of output are a dollar"

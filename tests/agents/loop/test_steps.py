@@ -164,8 +164,8 @@ async def test_steps_of_another_piece_are_not_gone_on_with() -> None:
     assert await life.steps.read("another") == []
 
 
-async def test_a_reached_budget_and_a_provider_that_fails_keep_the_steps() -> None:
-    for error in (BudgetReached("enough"), ModelError("down")):
+async def test_a_reached_budget_an_unknown_price_and_a_provider_that_fails_keep_the_steps() -> None:
+    for error in (BudgetReached("enough"), TaskFailedError("what does it cost?", code="price_unknown"), ModelError("down")):
         life = Life.new()
 
         def fail(messages: list[BaseMessage], tools: list[str], error: Exception = error) -> AIMessage:
