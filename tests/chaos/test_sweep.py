@@ -1,6 +1,7 @@
 """A task survives the death of its process at any point: the same end, the same events, one branch, one pull request.
 
-`PERSEVERE_CHAOS=every` kills at every passing of every point instead of the first and the last.
+Every point is killed at once, at its first or its last passing by lot. `PERSEVERE_CHAOS=both` kills at both, `PERSEVERE_CHAOS=every` at
+every passing.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import pytest
 
 from tests.chaos.sweep import Outcome, Sweep, kills_of
 
-EVERY = os.environ.get("PERSEVERE_CHAOS") == "every"
+CHAOS = os.environ.get("PERSEVERE_CHAOS", "")
 SEED = int(os.environ.get("PERSEVERE_TEST_SEED", "0")) or random.SystemRandom().randrange(1 << 30)
 MISSED = 0.05
 """How many kills may come too late: points of polling loops are not passed equally often each time."""
@@ -36,6 +37,18 @@ def _judge(outcomes: list[Outcome], capsys: pytest.CaptureFixture[str], may_miss
     assert len(missed) <= max(1, may_miss * len(outcomes)), missed
 
 
+def _kills(counts: dict[str, int]) -> list[tuple[str, int]]:
+    """The kills of a whole sweep: a point, and at which passing."""
+    found = kills_of(counts, every=CHAOS == "every")
+    if CHAOS in ("every", "both"):
+        return found
+    lot = random.Random(SEED)
+    passings: dict[str, list[int]] = {}
+    for point, passing in found:
+        passings.setdefault(point, []).append(passing)
+    return [(point, lot.choice(some)) for point, some in passings.items()]
+
+
 def test_some_points(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
     """A handful by lot, for every run of the tests."""
     story, counts = sweep.undisturbed()
@@ -47,18 +60,27 @@ def test_some_points_of_a_model_s_task(model_sweep: Sweep, capsys: pytest.Captur
     _judge(model_sweep.kill_at(story, random.Random(SEED).sample(kills_of(counts), 6)), capsys, may_miss=0.5)
 
 
+def test_between_a_repair_and_its_checkpoint(model_sweep: Sweep) -> None:
+    """The checkpoint speaks of the change before the repair; that of the repair is there already."""
+    story, counts = model_sweep.undisturbed()
+    point = "after artifacts.save(kept change.patch)"
+    assert counts[point] == 2
+    (outcome,) = model_sweep.kill_at(story, [(point, 2)])
+    assert (outcome.reached, outcome.wrong) == (True, ())
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(5400)
 def test_every_point_of_a_model_s_task(model_sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
     story, counts = model_sweep.undisturbed()
-    _judge(model_sweep.kill_at(story, kills_of(counts, every=EVERY)), capsys)
+    _judge(model_sweep.kill_at(story, _kills(counts)), capsys)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(5400)
 def test_every_point(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
     story, counts = sweep.undisturbed()
-    _judge(sweep.kill_at(story, kills_of(counts, every=EVERY)), capsys)
+    _judge(sweep.kill_at(story, _kills(counts)), capsys)
 
 
 @pytest.mark.slow
