@@ -105,7 +105,10 @@ class LocalForge:
             await run_git("checkout-index", "--all", "--index", "--quiet", git_dir=git_dir, work_tree=folder, timeout_s=600)
         except GitError as exc:
             raise _unreadable(found, base_commit) from exc
-        return Checkout(folder, git_dir, base_commit)
+        made = Checkout(folder, git_dir, base_commit)
+        # An earlier one in the same folder is equal to it, and may still be alive.
+        self._diffs.pop(made, None)
+        return made
 
     async def diff(self, checkout: Checkout) -> Diff:
         """Compared only when something changed since the last time."""

@@ -92,6 +92,15 @@ async def test_every_kind_of_change(forge: LocalForge, repo: Path) -> None:
     assert (await forge.diff(rebuilt)).patch == diff.patch
 
 
+async def test_a_checkout_in_the_folder_of_another_has_its_own_diff(forge: LocalForge, repo: Path) -> None:
+    first = await opened(forge, repo)
+    (first.folder / "app.py").write_text("changed = True\n")
+    before = await forge.diff(first)
+    again = await opened(forge, repo)
+    assert (again, before.is_empty) == (first, False)
+    assert (await forge.diff(again)).is_empty
+
+
 async def test_a_folder_that_became_a_link_does_not_leak_what_it_points_to(
     forge: LocalForge, repo: Path, tmp_path: Path, save: Save
 ) -> None:
