@@ -131,6 +131,9 @@ def _detail(boundary: str, call: str, arguments: tuple[Any, ...]) -> str:
     if (boundary, call) == ("sandbox", "run"):
         argv = arguments[1].argv
         return f"({next((part.rpartition('/')[2] for part in argv if part.endswith('.py')), argv[0].rpartition('/')[2])})"
+    if (boundary, call) == ("artifacts", "save"):
+        bare, kept = re.subn(r"-[0-9a-f]{16}(?=\.)", "", str(arguments[3]))
+        return f"({'kept ' if kept else ''}{bare})"
     if boundary == "checkpoints":
         step = _step(arguments[1])
         return f"({step} {arguments[3].get('step')})" if call == "aput" else f"({step})"

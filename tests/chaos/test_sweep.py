@@ -60,6 +60,7 @@ def test_some_points_of_a_model_s_task(model_sweep: Sweep, capsys: pytest.Captur
     _judge(model_sweep.kill_at(story, random.Random(SEED).sample(kills_of(counts), 6)), capsys, may_miss=0.5)
 
 
+@pytest.mark.slow
 def test_between_a_repair_and_its_checkpoint(model_sweep: Sweep) -> None:
     """The checkpoint speaks of the change before the repair; that of the repair is there already."""
     story, counts = model_sweep.undisturbed()
