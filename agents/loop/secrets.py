@@ -33,8 +33,9 @@ def blocking_secrets(state: Mapping[str, Any]) -> list[Finding]:
 
 
 async def shown_patch(context: TaskContext, base_commit: str, patch: bytes, state: Mapping[str, Any]) -> str:
-    """The change as text for events and approvals, which travel; what stops it is hidden."""
-    if not blocking_secrets(state):
+    """The change as text for events and approvals, which travel; what stops it is hidden, and all of what was not searched to its end."""
+    kept = state.get("secrets") or {}
+    if kept.get("of") == state.get("patch_sha256") and not kept.get("found"):
         return patch.decode("utf-8", "replace")
     return await hide_in_patch(patch, await _baseline(context, base_commit))
 

@@ -24,7 +24,6 @@ from detect_secrets.plugins.keyword import REGEX_BY_FILETYPE, KeywordDetector
 from detect_secrets.plugins.mailchimp import MailchimpDetector
 from detect_secrets.plugins.npm import NpmDetector
 from detect_secrets.plugins.openai import OpenAIDetector
-from detect_secrets.plugins.private_key import PrivateKeyDetector
 from detect_secrets.plugins.pypi_token import PypiTokenDetector
 from detect_secrets.plugins.sendgrid import SendGridDetector
 from detect_secrets.plugins.slack import SlackDetector
@@ -40,7 +39,7 @@ from shared.secrets.scan_patch import AddedLine
 
 _QUOTED = re.compile(r"""["'][A-Za-z0-9+/\-_=]{32,}["']""")
 _SIGNED = re.compile(r"[\w\-=]+\.[\w\-=]+\.[\w\-]{10,}")
-_KEY_BODY = re.compile(r"[A-Za-z0-9+/=]{16}")
+_SPACES = re.compile(r"\s{9,}")
 
 
 class ProviderKeyDetector(RegexBasedDetector):
@@ -65,7 +64,6 @@ class ProviderKeyDetector(RegexBasedDetector):
 
 
 FORMED: tuple[tuple[type[Any], tuple[str, ...]], ...] = (
-    (PrivateKeyDetector, ("private key", "putty-user-key-file-2")),
     (AWSKeyDetector, ("akia", "asia", "abia", "acca", "a3t", "aws")),
     (GitHubTokenDetector, ("ghp_", "gho_", "ghu_", "ghs_", "ghr_")),
     (GitLabTokenDetector, ("gl", "gr1348941", "_token")),
@@ -93,7 +91,7 @@ FORMED: tuple[tuple[type[Any], tuple[str, ...]], ...] = (
     (IbmCosHmacDetector, ("cos", "hmac", "s3", "ibm")),
     (SoftlayerDetector, ("softlayer", "sl_", "sl-", "sl")),
 )
-"""Each detector with what a line must hold, in small letters, to be worth its time."""
+"""Each detector with what a line must hold, in small letters, to be worth its time. Private keys are `scan_keys`'s."""
 _SHORT = frozenset({"gl", "ac", "sk", ":", ".", "ap", "sl", "cos", "s3", "aws", "://", "_token", "iam", "bx", "ibm"})
 """Of these, too common to be a trace; `_SHAPES` are looked for instead."""
 _SHAPES = tuple(
@@ -137,13 +135,15 @@ class Detectors:
 
     def find(self, path: str, line: AddedLine, *, formed_only: bool = False) -> Iterator[tuple[str, str]]:
         """(kind, value) of what the line seems to hold, the surest first."""
-        text, low = line.text, line.text.lower()
+        # Many patterns of the library let two or three repetitions of spaces follow one another: their time grows with the cube.
+        text = _SPACES.sub(" " * 8, line.text)
+        low = text.lower()
         for detector, triggers in self._formed:
             if any(trigger in low for trigger in triggers):
                 for value in detector.analyze_string(text):
-                    whole = _whole(value, text)
-                    if _is_formed(detector, whole, text, line):
-                        yield detector.secret_type, whole
+                    for whole in _wholes(value, text):
+                        if _is_formed(detector, whole, text):
+                            yield detector.secret_type, whole
         if not formed_only and not values.is_of_machines(path):
             yield from self._named(path, text, low)
 
@@ -171,20 +171,14 @@ def _literals() -> tuple[str, ...]:
     return tuple(sorted(words | set(values.WORDS)))
 
 
-def _whole(value: str, text: str) -> str:
-    """Some of the library's patterns answer only a token's beginning."""
+def _wholes(value: str, text: str) -> list[str]:
+    """Some of the library's patterns answer only a token's beginning: all that begin so, the longest first."""
     if len(value) >= 8:
-        return value
-    return max(re.findall(re.escape(value) + r"[\w\-.+/=]*", text), key=len, default=value)
+        return [value]
+    return sorted(set(re.findall(re.escape(value) + r"[\w\-.+/=]*", text)), key=lambda whole: (-len(whole), whole)) or [value]
 
 
-def _is_formed(detector: Any, value: str, text: str, line: AddedLine) -> bool:
-    if isinstance(detector, PrivateKeyDetector):
-        # A header alone is what code that looks for keys has.
-        return (
-            _KEY_BODY.search(text[text.find(value) + len(value) :].lstrip("- ")) is not None
-            or _KEY_BODY.match(line.after.strip(" \t\"'+")) is not None
-        )
+def _is_formed(detector: Any, value: str, text: str) -> bool:
     if isinstance(detector, JwtTokenDetector):
         return _SIGNED.match(text, text.find(value)) is not None
     if isinstance(detector, BasicAuthDetector):

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from shared.secrets import scan_keys
+
 BLOCK_CHARACTERS = 64_000
 """What is searched at once: a limit in time is looked at in between."""
 PIECE, OVERLAP = 2_000, 400
@@ -18,12 +20,11 @@ _NAMED = {b"a": b"\a", b"b": b"\b", b"t": b"\t", b"n": b"\n", b"v": b"\v", b"f":
 
 @dataclass(frozen=True)
 class AddedLine:
-    """`before` is the line above it in the new file, where the patch shows it; `after` the next added one."""
+    """`before` is the line above it in the new file, where the patch shows it."""
 
     number: int
     text: str
     before: str = ""
-    after: str = ""
 
     @property
     def is_marked(self) -> bool:
@@ -32,15 +33,26 @@ class AddedLine:
         return (here is not None and here[1] is None) or (above is not None and above[1] is not None)
 
 
+@dataclass(frozen=True)
+class AddedKey:
+    """The part of a private key that the change adds: `first` added line, `numbers` of all lines, `body`: what is secret."""
+
+    header: str
+    first: AddedLine
+    numbers: range
+    body: tuple[str, ...]
+
+
 @dataclass
 class AddedFile:
     path: str
     lines: list[AddedLine] = field(default_factory=list)
+    keys: list[AddedKey] = field(default_factory=list)
 
     def blocks(self) -> Iterator[list[AddedLine]]:
         block: list[AddedLine] = []
         size = 0
-        for piece in (piece for line in self.lines for piece in _pieces(line)):
+        for piece in (piece for line in self.lines for piece in pieces(line)):
             block.append(piece)
             size += len(piece.text)
             if size > BLOCK_CHARACTERS:
@@ -50,17 +62,19 @@ class AddedFile:
             yield block
 
 
-def _pieces(line: AddedLine) -> Iterator[AddedLine]:
+def pieces(line: AddedLine) -> Iterator[AddedLine]:
+    """A line of any length as lines that can be searched."""
     if len(line.text) <= PIECE:
         yield line
         return
     for at in range(0, len(line.text) - OVERLAP, PIECE - OVERLAP):
-        yield AddedLine(line.number, line.text[at : at + PIECE], line.before, line.after)
+        yield AddedLine(line.number, line.text[at : at + PIECE], line.before)
 
 
 def read_patch(patch: bytes) -> Iterator[AddedFile]:
     """The files of a patch with what it adds to them. Hunks are read by their counts: an added line may look like a header."""
     lines = iter(patch.split(b"\n"))
+    keys = any(trace in patch for trace in scan_keys.TRACES)
     file: AddedFile | None = None
     for line in lines:
         if line.startswith(b"diff --git "):
@@ -70,7 +84,10 @@ def read_patch(patch: bytes) -> Iterator[AddedFile]:
         elif file is not None and line.startswith(b"+++ ") and line[4:].strip() != b"/dev/null":
             file.path = _path_of(line[4:])
         elif file is not None and (hunk := _HUNK.match(line)):
-            _read_hunk(lines, file, *(1 if count is None else int(count) for count in (hunk[1], hunk[2], hunk[3])))
+            first = len(file.lines)
+            shown = _read_hunk(lines, file, *(1 if count is None else int(count) for count in (hunk[1], hunk[2], hunk[3])))
+            if keys:
+                file.keys += _added_keys(shown, int(hunk[2]), {line.number: line for line in file.lines[first:]})
         elif line.startswith(b"+++ "):
             # A plain patch, without git's header.
             if file is not None:
@@ -80,26 +97,58 @@ def read_patch(patch: bytes) -> Iterator[AddedFile]:
         yield file
 
 
-def _read_hunk(lines: Iterator[bytes], file: AddedFile, old: int, number: int, new: int) -> None:
+def _read_hunk(lines: Iterator[bytes], file: AddedFile, old: int, number: int, new: int) -> list[str]:
+    """Adds to `file` what is added to it; answers all lines of the new side."""
+    shown: list[str] = []
     before = ""
     while old > 0 or new > 0:
         line = next(lines, None)
         if line is None:
-            return
+            return shown
         text = line[1:].decode("utf-8", "replace").rstrip("\r")
         match line[:1]:
             case b"+":
-                if file.lines and file.lines[-1].number == number - 1:
-                    last = file.lines[-1]
-                    file.lines[-1] = AddedLine(last.number, last.text, last.before, text)
                 file.lines.append(AddedLine(number, text, before))
+                shown.append(text)
                 before, number, new = text, number + 1, new - 1
             case b"-":
                 old -= 1
             case b"\\":
                 continue
             case _:
+                shown.append(text)
                 before, number, old, new = text, number + 1, old - 1, new - 1
+    return shown
+
+
+def _added_keys(shown: list[str], start: int, added: dict[int, AddedLine]) -> Iterator[AddedKey]:
+    """Those of which the change adds a part that is secret."""
+    for key in scan_keys.find_keys(shown):
+        numbers = range(start + key.lines.start, start + key.lines.stop)
+        if body := tuple(piece for index, piece in key.body if start + index in added):
+            yield AddedKey(key.header, next(added[number] for number in numbers if number in added), numbers, body)
+
+
+def without_lines(patch: bytes, hidden: dict[str, set[int]], sign: str) -> str:
+    """The patch as text, `sign` in place of these added lines (numbers by path)."""
+    shown: list[str] = []
+    path, number, old, new = "", 0, 0, 0
+    for line in patch.split(b"\n"):
+        text = line.decode("utf-8", "replace")
+        if old > 0 or new > 0:
+            if text.startswith("+") and number in hidden.get(path, ()):
+                text = f"+{sign}"
+            if not text.startswith("\\"):
+                added, removed = text.startswith("+"), text.startswith("-")
+                number, new, old = number + (not removed), new - (not removed), old - (not added)
+        elif line.startswith(b"diff --git "):
+            path = _path_of(line[len(b"diff --git ") :])
+        elif line.startswith(b"+++ ") and line[4:].strip() != b"/dev/null":
+            path = _path_of(line[4:])
+        elif hunk := _HUNK.match(line):
+            old, number, new = (1 if count is None else int(count) for count in (hunk[1], hunk[2], hunk[3]))
+        shown.append(text)
+    return "\n".join(shown)
 
 
 def _path_of(name: bytes) -> str:

@@ -36,11 +36,16 @@ WORDS = (
 )
 """What a name has that says secret, in small letters."""
 _NAMES = "|".join(map(re.escape, WORDS))
+_SPACE = r"\s{0,8}"
+# No two repetitions side by side take the same character, and each has an end: a line made for it must not hold a scan up.
 _ASSIGNED = re.compile(
-    rf"""(?:{_NAMES})[\w.\-]*["'`]?\]?\s*(?::\s*[\w\[\]| .]+?\s*=|:=|=>|=|:|,)\s*[brfu@]?["'`]([^"'`\s]{{6,}})["'`]""", re.IGNORECASE
+    rf"""(?:{_NAMES})[\w.\-]{{0,60}}["'`]?\]?{_SPACE}(?::{_SPACE}[\w\[\].](?:[\w\[\]| .]{{0,58}}[\w\[\].])?{_SPACE}=|:=|=>|=|:|,)"""
+    rf"""{_SPACE}[brfu@]?["'`]([^"'`\s]{{6,2000}})["'`]""",
+    re.IGNORECASE,
 )
 _PLAIN = re.compile(
-    rf"""^\s*(?:export\s+|ENV\s+|ARG\s+|-\s+|set\s+)?["']?[\w.\-/:]*(?:{_NAMES})[\w.\-]*["']?\s*(?:=|:=|:|\s)\s*([^\s"'`#,;]{{8,}})\s*(?:#.*)?$""",
+    rf"""^\s*(?:export\s+|ENV\s+|ARG\s+|-\s+|set\s+)?["']?[\w.\-/:]{{0,100}}(?:{_NAMES})[\w.\-]{{0,60}}["']?"""
+    rf"""(?:\s{{0,8}}:?=|\s{{0,8}}:|\s){_SPACE}([^\s"'`#,;]{{8,2000}})\s*(?:#.*)?$""",
     re.IGNORECASE,
 )
 _PLAIN_ENDINGS = frozenset(
@@ -61,7 +66,7 @@ _CHECKSUM = re.compile(
     r"hash|sha\d|sha-|sha_|md5|checksum|digest|integrity|etag|fingerprint|revision|commit|rev\b|public|cert|uuid|guid|signature|resolved",
     re.IGNORECASE,
 )
-_GIVEN = re.compile(r"""[\w\])"']\s*(?:=|:|=>|:=)\s*[brfu@]?["'][^"']*$""")
+_GIVEN = re.compile(r"""[\w\])"']\s{0,8}(?:=|:|=>|:=)\s{0,8}[brfu@]?["'][^"']*$""")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 _LOCKS = frozenset(
     {

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.secrets.scan import HIDDEN, blocking, hide_in_patch, hide_in_text, listed, scan_patch
+from shared.secrets import scan
+from shared.secrets.scan import HIDDEN, MOST_FINDINGS, NOT_SHOWN, Finding, blocking, hide_in_patch, hide_in_text, listed, scan_patch
 from tests.shared.secrets.seeds import aws_key, drawn, patch_of, seeds
 
 HARMLESS = {
@@ -58,6 +59,60 @@ async def test_only_added_lines_count_and_a_moved_secret_is_not_new() -> None:
         assert await scan_patch(patch) == []
     new = await scan_patch(removed + patch_of("b.py", f'key = "{key}"\nother = "{key[::-1]}"\nghp = "gh{"p_" + drawn(36)}"'))
     assert [str(finding) for finding in new] == ["b.py:3: GitHub Token"]
+
+
+GITHUB = [f"gh{'p_'}{drawn(36, seed=seed)}" for seed in (1, 2)]
+
+
+def changed(old: list[str], new: list[str], path: str = "a.py") -> bytes:
+    head = f"diff --git a/{path} b/{path}\n--- a/{path}\n+++ b/{path}\n@@ -1,{len(old)} +1,{len(new)} @@\n"
+    return (head + "".join([f"-{line}\n" for line in old] + [f"+{line}\n" for line in new])).encode()
+
+
+async def test_a_new_one_beside_a_moved_one_is_found() -> None:
+    key, (old, new) = aws_key(), GITHUB
+    for before, after in (
+        (f'K = "{key}"', f'K = "{key}"; T = "{new}"'),
+        (f'T = "{old}"', f'T = "{old}"; U = "{new}"'),
+        (f'T = "{old}"', f'U = "{new}"; T = "{old}"'),
+        (f'password = "{drawn(14)}"', f'password = "{drawn(14)}"; db_password = "{drawn(16)}"'),
+    ):
+        assert [finding.line for finding in await scan_patch(changed([before], [after]))] == [1], after
+        assert await scan_patch(changed([before], [before + " "])) == []
+
+
+async def test_moved_lines_do_not_use_the_search_up() -> None:
+    lines = [f'password_{n} = "{drawn(14, seed=n)}"' for n in range(MOST_FINDINGS + 20)]
+    moved = changed(lines, [], "old.py") + changed([], lines, "new.py")
+    assert await scan_patch(moved) == []
+    found = await scan_patch(moved + patch_of("z.py", f'T = "{GITHUB[0]}"'))
+    assert [str(finding) for finding in found] == ["z.py:1: GitHub Token"]
+
+
+async def test_marked_lines_do_not_use_the_search_up_and_a_longer_list_says_so() -> None:
+    marked = "\n".join(f'password = "{drawn(14, seed=n)}"  # pragma: allowlist secret' for n in range(MOST_FINDINGS + 20))
+    only = await scan_patch(patch_of("a.py", marked))
+    assert (len(only), blocking(only), only[-1].line) == (MOST_FINDINGS + 1, [], 0)
+    found = await scan_patch(patch_of("a.py", marked) + patch_of("z.py", f'T = "{GITHUB[0]}"'))
+    assert [str(finding) for finding in blocking(found)] == ["z.py:1: GitHub Token"]
+
+
+async def test_too_many_end_the_list_with_that_and_nothing_of_the_change_is_shown() -> None:
+    lines = [f'password = "{drawn(14, seed=n)}"' for n in range(MOST_FINDINGS + 20)]
+    patch = patch_of("a.py", "\n".join(lines)) + patch_of("z.py", f'T = "{GITHUB[0]}"')
+    found = await scan_patch(patch)
+    assert len(found) == MOST_FINDINGS + 1
+    assert (found[-1].line, found[-1].marked) == (0, True)
+    assert await hide_in_patch(patch) == NOT_SHOWN
+
+
+@pytest.mark.parametrize("limit_s", [0.0, 0.2])
+async def test_time_that_ends_anywhere_is_told_and_nothing_of_the_change_is_shown(limit_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan, "TIME_LIMIT_S", limit_s)
+    slow = "secret" * 250
+    patch = patch_of("a.py", f"{slow}\n" * 20 + f'T = "{GITHUB[0]}"')
+    assert await scan_patch(patch) == [Finding("a.py", 0, "too large to be searched to its end", True)]
+    assert await hide_in_patch(patch) == NOT_SHOWN
 
 
 async def test_line_numbers_and_paths_are_those_of_the_new_file() -> None:
@@ -109,8 +164,12 @@ async def test_values_are_hidden_where_people_look() -> None:
     key, other = aws_key(), "gh" + "p_" + drawn(36)
     shown = await hide_in_patch(patch_of("a.py", f'a = "{key}"\nb = "{other}"  # pragma: allowlist secret'))
     assert key not in shown
-    assert f'+a = "{HIDDEN}"' in shown
+    assert f"\n+{HIDDEN}\n" in shown
     assert other in shown
+    both = await hide_in_patch(patch_of("a.py", f'connect("{key}", "{other}")\nnext = 1'))
+    assert key not in both
+    assert other not in both
+    assert "+next = 1\n" in both
     assert hide_in_text(f'Replace "{key}" and {other} with X\nsecond') == f'Replace "{HIDDEN}" and {HIDDEN} with X\nsecond'
 
 
