@@ -71,6 +71,7 @@ async def _work(context: TaskContext, state: CoderState, start: Start, steps: St
             return await _widened(context, state, plan, {"files": theirs, "reason": "the change has them already"}, before)
         await piece.editor.restore(files)
         end = await _run(context, state, piece, start)
+        await piece.commands.check_dependencies()
         diff = await workspace.diff()
         ignored = await _ignored(workspace, piece.scope, diff)
     if not piece.scope.files:

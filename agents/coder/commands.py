@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from agents.coder.scope import PlanScope
+from agents.coder.watched_files import Texts, WatchedFiles
 from agents.context import OpenWorkspace, TaskContext
 from agents.loop.changes import Changes
 from agents.loop.text import cut, one_line
@@ -35,6 +36,7 @@ class Commands:
     ) -> None:
         self._context, self._workspace, self._scope, self._changes = context, workspace, scope, changes
         self._environment = dict(environment or {})
+        self._watched = WatchedFiles(workspace, scope)
 
     async def run_command(self, command: str, timeout_s: float = TIMEOUT_S) -> str:
         """Run a shell command in the repository's root, without a network. Its output is cut when it is long."""
@@ -42,7 +44,9 @@ class Commands:
             raise InvalidRequestError("The command is empty.")
         async with self._changes.lock:
             limit = max(1.0, min(timeout_s, LONGEST_S))
+            before = await self._watched.read()
             ran = await self._workspace.run(["sh", "-c", command], timeout_s=limit, environment=self._environment)
+            entered = await self._undo_dependencies(before)
             undone = await self.undo_outside()
         ended = f"stopped ({ran.stopped_by})" if ran.stopped_by else f"exit code {ran.exit_code}"
         parts = [f"{ended}, {ran.duration_s:.1f} s"]
@@ -51,7 +55,20 @@ class Commands:
                 parts.append(f"{name}:\n{cut(text, OUTPUT if name == 'stdout' else OUTPUT // 3)}")
         if undone:
             parts.append(f"The command changed files that are not in the plan; that was undone: {one_line(', '.join(undone), 600)}")
+        if entered:
+            parts.append(_told(entered))
         return "\n".join(parts)
+
+    async def check_dependencies(self) -> None:
+        """TaskFailedError `left_the_plan` when one came in that the plan does not name."""
+        await self._watched.check()
+
+    async def _undo_dependencies(self, before: Texts) -> dict[str, str]:
+        """What the command brought into which file; that is as it was before the command."""
+        entered = await self._watched.entered(before)
+        for path in entered:
+            await self._put(path, before[path])
+        return entered
 
     async def undo_outside(self) -> list[str]:
         """The paths that were changed and are not in the plan, as they were again. TaskFailedError when one cannot be brought back."""
@@ -79,7 +96,10 @@ class Commands:
     async def _bring_back(self, path: str) -> None:
         task = self._context.task
         assert task.base_commit is not None
-        before = await self._context.forge.read_file(task.repo, task.base_commit, path)
+        await self._put(path, await self._context.forge.read_file(task.repo, task.base_commit, path))
+
+    async def _put(self, path: str, before: bytes | None) -> None:
+        """None: there is no such file."""
         if before is not None:
             try:
                 await self._workspace.write(path, before)
@@ -118,6 +138,14 @@ def with_links_of(diff: Diff, links: frozenset[str]) -> frozenset[str]:
         elif b"\ndeleted file mode 120000\n" in head or b"\nold mode 120000\n" in head:
             found.discard(path)
     return frozenset(found)
+
+
+def _told(entered: Mapping[str, str]) -> str:
+    files = "; ".join(f"{path}: {what}" for path, what in entered.items())
+    return (
+        f"The command added a dependency that the plan does not name; that was undone ({one_line(files, 600)}). "
+        "Do without it, or call widen_plan with the file and a reason that names the dependency; a person decides."
+    )
 
 
 def left_the_plan(paths: list[str]) -> TaskFailedError:

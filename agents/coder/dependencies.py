@@ -12,6 +12,17 @@ _NAME = re.compile(r"^\s*([A-Za-z0-9][\w.\-\[\]]*)")
 _GO = re.compile(r"^\s*(?:require\s+)?([\w.\-]+\.[\w.\-]+/\S+)\s+v", re.MULTILINE)
 
 
+def declares(path: str) -> bool:
+    """Whether a file of this name declares dependencies that `declared` finds."""
+    name = PurePosixPath(path).name
+    return name in ("pyproject.toml", "Cargo.toml", "package.json", "go.mod") or _lists(path)
+
+
+def _lists(path: str) -> bool:
+    name = PurePosixPath(path).name
+    return name.endswith(".txt") and ("require" in name or "constraint" in name or "requirements" in PurePosixPath(path).parts)
+
+
 def declared(path: str, text: str) -> set[str]:
     """Lower-case names; empty for a file that declares none, or that cannot be read."""
     name = PurePosixPath(path).name
@@ -26,7 +37,7 @@ def declared(path: str, text: str) -> set[str]:
         return set()
     if name == "go.mod":
         return {found.lower() for found in _GO.findall(text)}
-    if name.endswith(".txt") and ("require" in name or "constraint" in name or "requirements" in PurePosixPath(path).parts):
+    if _lists(path):
         return _names(line for line in text.splitlines() if not line.lstrip().startswith(("#", "-")))
     return set()
 

@@ -103,7 +103,7 @@ async def _keep(context: TaskContext, report: ApplyReport, diff: Diff) -> CoderS
         raise secret_in_change(found, "The change was not kept, because it has")
     await keep_patch(context, diff.base_commit, diff.patch)
     await publish_patch(context, diff.patch)
-    text = diff.patch.decode("utf-8", "replace")
+    text = await shown_patch(context, diff.base_commit, diff.patch, {"secrets": secrets, "patch_sha256": digest})
     await context.journal.update(
         Stage.CODING,
         diff_summary=diff.stats,

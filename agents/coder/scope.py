@@ -50,10 +50,14 @@ class PlanScope:
 
     def check_dependencies(self, path: str, before: str, after: str) -> None:
         """InvalidRequestError for a dependency that was added and that the plan does not speak of."""
-        words = canonical_json(self.plan.model_dump(mode="json")).decode().lower()
-        new = sorted(name for name in declared(path, after) - declared(path, before) if name not in words)
-        if new:
+        if new := self.new_dependencies(path, after, before):
             raise InvalidRequestError(
                 f"The plan does not name the new dependency {', '.join(new)}, so {path} was not changed.",
                 "Do without it, or call widen_plan with this file and a reason that names the dependency; a person decides.",
             )
+
+    def new_dependencies(self, path: str, text: str, *before: str) -> list[str]:
+        """What it declares, but for what one of the texts `before` declared and what the plan speaks of."""
+        words = canonical_json(self.plan.model_dump(mode="json")).decode().lower()
+        known = set[str]().union(*(declared(path, old) for old in before))
+        return sorted(name for name in declared(path, text) - known if name not in words)

@@ -26,10 +26,13 @@ def read(root: Path, path: str) -> bytes:
             file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
         except OSError as error:
             raise _translate(error, path) from error
-        with open(file, "rb") as stream:
+        try:
             if not stat.S_ISREG(os.fstat(file).st_mode):
                 raise InvalidRequestError(f"{path} is not a file.")
-            return stream.read()
+            with open(file, "rb", closefd=False) as stream:
+                return stream.read()
+        finally:
+            os.close(file)
 
 
 def write(root: Path, path: str, data: bytes) -> None:

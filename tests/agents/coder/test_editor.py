@@ -13,7 +13,7 @@ from agents.coder.scope import PlanScope
 from agents.context import OpenWorkspace
 from agents.loop.changes import Changes
 from agents.loop.reading import Reader
-from shared.errors import InvalidRequestError, NotFoundError
+from shared.errors import InvalidRequestError, NotFoundError, TaskFailedError
 from shared.types import Plan, PlanStep
 from tests.agents.conftest import MakeScene, Scene
 
@@ -191,6 +191,32 @@ async def test_a_dependency_must_be_named_by_the_plan(scene: Scene) -> None:
             await editor.edit_file("requirements.txt", "requests\n", "requests\nevil\n")
     async with opened(scene, "Add the dependency httpx") as (editor, _, _workspace):
         await editor.edit_file("requirements.txt", "requests\n", "requests\nhttpx>=1\n")
+
+
+async def test_a_command_brings_no_dependency_in_either(scene: Scene) -> None:
+    async with opened(scene) as (editor, commands, workspace):
+        await editor.edit_file("requirements.txt", "requests\n", "requests>=2\n")
+        said = await commands.run_command("echo evil >> requirements.txt; echo 2 > app.py")
+        assert "does not name; that was undone (requirements.txt: evil)" in said
+        assert "widen_plan" in said
+        assert await workspace.read("requirements.txt") == b"requests>=2\n"
+        tricks = {
+            "echo evil > app.py; ln -sf app.py requirements.txt": "evil",
+            "rm requirements.txt; mkdir requirements.txt": "no file any more",
+        }
+        for trick, told in tricks.items():
+            assert f"(requirements.txt: {told}" in await commands.run_command(trick)
+            assert await workspace.read("requirements.txt") == b"requests>=2\n"
+        assert "undone" not in await commands.run_command("rm requirements.txt")
+        assert "undone" not in await commands.run_command("echo requests > requirements.txt")
+        await commands.check_dependencies()
+        assert (await workspace.diff()).stats["paths"] == ["app.py"]
+    async with opened(scene, "Add the dependency httpx") as (_, commands, workspace):
+        assert "undone" not in await commands.run_command("echo httpx >> requirements.txt")
+        await commands.check_dependencies()
+        await workspace.write("requirements.txt", b"requests\nevil\n")
+        with pytest.raises(TaskFailedError, match=r"approved plan does not name \(requirements.txt: evil\)"):
+            await commands.check_dependencies()
 
 
 async def test_more_files_are_asked_for_but_never_protected_ones(scene: Scene) -> None:
