@@ -253,7 +253,9 @@ def _taken(state: SupervisorState, decision: Json, approved_key: Literal["approv
         return update
     if decision["decision"] != "edit":
         update["rejected"] = [*state.get("rejected", []), str(gate.get("content_sha256"))]
-    update["feedback"] = decision.get("comment")
+    # An edited plan is gone on with, and so is a comment that was not followed yet.
+    kept = state.get("feedback") if decision["decision"] == "edit" else None
+    update["feedback"] = decision.get("comment") or kept
     return update
 
 

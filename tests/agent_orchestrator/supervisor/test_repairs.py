@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agent_orchestrator.resources import Resources
+from agent_orchestrator.resources import Resources, open_resources
+from config.settings import Settings
 from shared.errors import InvalidRequestError
 from shared.types import TaskStatus
 from tests.agent_orchestrator.conftest import git
@@ -97,3 +98,41 @@ async def test_a_repair_that_breaks_off_leaves_the_change_to_a_person(working: R
     done = await ended(working, task.id)
     assert done.outcome == "taken_over", done.error
     assert "path.strip()" in git(repository, "show", f"{done.branch}:app.py")
+
+
+async def test_another_change_after_red_tests_is_tested_itself(settings: Settings, repository: Path) -> None:
+    """Where the diff is approved before its tests run, old results are none of a new change."""
+    async with open_resources(settings.model_copy(update={"sandbox": "process"}), worker=True) as working:
+        task = await submit(working, repository, "replace 'def load_conf' with 'def read_conf' in app.py")
+        await decide(working, await waiting(working, task.id), "approve")
+        await decide(working, await waiting(working, task.id), "approve")
+        red = await waiting(working, task.id)
+        assert "Take over" in red.title
+        await decide(working, red, "respond", comment="replace 'path.upper()' with 'str(path).upper()' in app.py instead")
+        await decide(working, await waiting(working, task.id), "approve")
+        other = await waiting(working, task.id)
+        assert "+    return str(path).upper()" in other.subject["diff_text"]
+        assert (other.gate, other.subject["test_results"]) == ("diff", None)
+        await decide(working, other, "approve")
+        done, _ = await approve_all(working, task.id)
+        assert done.outcome == "pull_request", done.error
+        assert [results["results"]["verdict"] for results in await told(working, task.id, "test_results")] == ["failed", "passed"]
+
+
+async def test_a_comment_on_a_change_outlives_a_wider_plan_that_a_person_edits(working: Resources, repository: Path) -> None:
+    working.models = model = script(
+        PLAN,
+        edit("path.strip().upper()"),
+        say("Done."),
+        call("widen_plan", files=["test_app.py"], reason="the test must say it"),
+        edit("str(path).upper()", "path.strip().upper()"),
+        say("As you said."),
+    )
+    task = await submit(working, repository, "Make load_conf strip white space", "refactor")
+    await decide(working, await waiting(working, task.id), "approve")
+    await decide(working, await waiting(working, task.id), "respond", comment="also take a Path")
+    wider = await waiting(working, task.id)
+    await decide(working, wider, "edit", edited={"plan": {**wider.subject, "summary": "Strip, and take a Path"}})
+    done, _ = await approve_all(working, task.id)
+    assert done.outcome == "pull_request", done.error
+    assert "The person says: also take a Path" in str(model.seen[4][-1].content)
