@@ -15,7 +15,8 @@ from agents.pr.state import PrState
 from shared.errors import ConflictError, TaskFailedError
 from shared.forge.branches import branch_name
 from shared.forge.port import Commit
-from shared.secrets.scan import from_json, hide_in_text
+from shared.secrets.scan import from_json, hide_in_json, hide_in_text
+from shared.store.records import Task
 from shared.types import Json, Plan, Stage, TaskStatus, TestResults, sha256_hex
 
 _NAMES_TRIED = 50
@@ -26,11 +27,11 @@ async def push_branch(state: PrState, runtime: Runtime[TaskContext]) -> PrState:
     await context.journal.update(Stage.PR_CREATION, TaskStatus.CREATING_PR, details="committing the change")
     patch, base_commit = await _approved(context, state), state["base_commit"]
     await _check_secrets(context, state, patch)
-    title = hide_in_text(title_of(_plan(state), context.task))
+    title = hide_in_text(title_of(_plan(state), _task(context)))
     commit = Commit(
         base_commit=base_commit,
         patch=patch,
-        message=hide_in_text(commit_message(title, _plan(state), context.task)),
+        message=hide_in_text(commit_message(title, _plan(state), _task(context))),
         branch=branch_name(context.task.id, hide_in_text(context.task.title or title)),
         timestamp=int(context.task.created_at.timestamp()),
     )
@@ -91,7 +92,7 @@ async def open_pull_request(state: PrState, runtime: Runtime[TaskContext]) -> Pr
             base_branch=context.task.base_branch,
             base_commit=state["base_commit"],
             head_commit=head_commit,
-            title=hide_in_text(title_of(plan, context.task)),
+            title=hide_in_text(title_of(plan, _task(context))),
             body=hide_in_text(_body(state, context, results, draft)),
             draft=draft,
         )
@@ -106,12 +107,18 @@ async def open_pull_request(state: PrState, runtime: Runtime[TaskContext]) -> Pr
 
 
 def _body(state: PrState, context: TaskContext, results: TestResults | None, draft: bool) -> str:
-    notes = state.get("notes") or []
-    return pull_request_body(_plan(state), context.task, results, draft=draft, notes=notes, review=_review(state))
+    notes = hide_in_json(state.get("notes") or [])
+    return pull_request_body(_plan(state), _task(context), results, draft=draft, notes=notes, review=hide_in_json(_review(state)))
 
 
 def _plan(state: PrState) -> Plan:
-    return Plan.model_validate(state["plan"])
+    """For words that are published."""
+    return Plan.model_validate(hide_in_json(state["plan"]))
+
+
+def _task(context: TaskContext) -> Task:
+    """For words that are published."""
+    return context.task.model_copy(update={"title": hide_in_text(context.task.title), "prompt": hide_in_text(context.task.prompt)})
 
 
 def _review(state: PrState) -> Json | None:

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from shared.secrets.scan_baseline import Baseline, read_baseline
 from shared.secrets.scan_keys import hide_keys
@@ -75,6 +76,15 @@ def hide_in_text(text: str) -> str:
             for _, value in detectors.find("", piece, formed_only=True):
                 text = text.replace(value, HIDDEN)
     return text
+
+
+def hide_in_json(value: Any) -> Any:
+    """The same with each text cleaned as by `hide_in_text`: before it is cut, put on one line or escaped, which would hide the form."""
+    if isinstance(value, str):
+        return hide_in_text(value)
+    if isinstance(value, dict):
+        return {name: hide_in_json(each) for name, each in value.items()}
+    return [hide_in_json(each) for each in value] if isinstance(value, list) else value
 
 
 def blocking(findings: Sequence[Finding]) -> list[Finding]:

@@ -13,6 +13,7 @@ from agent_orchestrator.resources import Resources
 from agents.loop.secrets import NEXT_STEP
 from shared.errors import InvalidRequestError
 from shared.events import store as events_store
+from shared.secrets import scan
 from shared.types import RiskLevel, TaskStatus, canonical_json
 from tests.agent_orchestrator.conftest import SOURCE, git
 from tests.agent_orchestrator.runtime.driving import approve_all, decide, submit, waiting
@@ -111,6 +112,21 @@ async def test_a_recipes_change_ends_with_a_clear_error(working: Resources, repo
     assert f"app.py:{LINE}: AWS Access Key" in failed.error.message
     assert KEY not in failed.error.message
     assert branches(repository) == []
+
+
+async def test_a_change_that_was_not_searched_to_its_end_is_shown_nowhere_but_on_request(
+    working: Resources, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scan, "TIME_LIMIT_S", -1.0)
+    task = await submit(working, repository, 'replace "path.upper()" with "path.lower()" in app.py', "refactor")
+    done, asked = await approve_all(working, task.id)
+    assert done.outcome in ("pull_request", "draft_pull_request"), done.error
+    diff = next(approval for approval in asked if approval.gate == "diff")
+    assert diff.subject["diff_text"] == scan.NOT_SHOWN
+    assert diff.risk.level is RiskLevel.HIGH
+    events = await told(working, task.id)
+    assert scan.NOT_SHOWN in events
+    assert "diff --git" not in events
 
 
 async def test_the_baseline_at_the_base_commit_is_honoured(working: Resources, repository: Path) -> None:

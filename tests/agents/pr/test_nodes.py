@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +18,7 @@ from shared.forge.local import LocalForge
 from shared.recipes.repository_config import RepositoryConfig
 from shared.store.records import Task
 from shared.types import Json, Plan, PlanStep, TestResults, sha256_hex
+from tests.shared.secrets.seeds import drawn
 
 
 @dataclass
@@ -129,6 +130,24 @@ async def test_without_tests_it_is_a_draft(made: tuple[TaskContext, PrState, Rec
     context, state, records = made
     assert (await run(context, {**state, "test_results": None}))["draft"] is True
     assert records.opened[0]["body"].startswith("> **Draft.**")
+
+
+async def test_no_secret_of_the_request_is_published(made: tuple[TaskContext, PrState, Records]) -> None:
+    context, state, records = made
+    body = [drawn(64, seed=seed) for seed in range(4)]
+    token = f"gh{'p_'}{drawn(36)}"
+    key = "\n".join(["-----BEGIN OPENSSH PRIV" + "ATE KEY-----", *body, "-----END OPENSSH PRIV" + "ATE KEY-----"])
+    said = f"Use {token} and this key: {key} in the settings"
+    context = replace(context, task=context.task.model_copy(update={"title": said, "prompt": said}))
+    plan = Plan(summary=said, steps=[PlanStep(id="1", title=said, files=["a.py"])], risks=[said], acceptance_criteria=[said])
+    out = await run(context, {**state, "plan": plan.model_dump(mode="json"), "notes": [said]})
+    told = ["git", "log", "-1", "--format=%B", out["branch"]]
+    message = subprocess.run(told, cwd=context.task.repo, check=True, capture_output=True, text=True).stdout
+    published = "\n".join((records.opened[0]["title"], records.opened[0]["body"], message, out["branch"]))
+    pieces = [line[at : at + 12] for line in (*body, token[4:]) for at in range(0, 24, 12)]
+    assert not [piece for piece in pieces if piece.lower() in published.lower()]
+    assert published.count("looks like a secret") >= 12
+    assert published.count("in the settings") >= 5
 
 
 def test_drafts() -> None:
