@@ -54,7 +54,10 @@ def main() -> None:
         os.dup2(null, descriptor)
     while True:
         client, _ = listener.accept()
-        threading.Thread(target=_serve, args=(client, path), daemon=True).start()
+        try:
+            threading.Thread(target=_serve, args=(client, path), daemon=True).start()
+        except RuntimeError:
+            client.close()
 
 
 if __name__ == "__main__":

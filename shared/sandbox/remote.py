@@ -18,6 +18,7 @@ from shared.sandbox.copying import Copy
 from shared.sandbox.egress import EgressProxy, open_egress
 from shared.sandbox.environment import NO_REGISTRIES, build_environment
 from shared.sandbox.inside.archive import Bounds
+from shared.sandbox.inside.frames import ENDED
 from shared.sandbox.inside.processes import identity
 from shared.sandbox.limits import CONNECTIONS
 from shared.sandbox.machine import Machine
@@ -203,10 +204,16 @@ class RemoteSandbox:
     async def _carry(self, exchange: Exchange, proxy: str) -> None:
         reader, writer = await asyncio.open_unix_connection(proxy)
         answering = asyncio.create_task(_answer(reader, exchange))
+        ended = False
         try:
-            async for _, data in exchange.output():
-                writer.write(data)
-                await writer.drain()
+            async for kind, data in exchange.output():
+                if ended:
+                    continue
+                if ended := kind == ENDED:
+                    writer.write_eof()
+                else:
+                    writer.write(data)
+                    await writer.drain()
         finally:
             answering.cancel()
             writer.close()

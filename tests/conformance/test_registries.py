@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 import threading
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.sandbox.limits import CONNECTIONS
 from shared.sandbox.port import Command, Sandbox
 
 
@@ -114,3 +116,27 @@ for _ in range(5):
     result = await sandbox.run(Command(argv=[sandbox.system.python, "-c", script], registries=True, timeout_s=60))
     assert result.stdout.split() == ["200"] * 10, result.stderr
     assert (await sandbox.run(Command(argv=["echo", "on"]))).stdout == "on\n"
+
+
+async def test_idle_connections_cost_the_worker_few_descriptors(sandbox: Sandbox, index: type[_Index]) -> None:
+    script = """
+import contextlib, os, socket, threading, time, urllib.request
+url = os.environ["PIP_INDEX_URL"] + "tinything/"
+port = int(url.split(":")[2].split("/")[0])
+held = []
+def hold():
+    with contextlib.suppress(OSError): held.append(socket.create_connection(("127.0.0.1", port), 3))
+for _ in range(300):
+    if len(held) < 90: hold()
+time.sleep(1.5)
+for one in held: one.close()
+time.sleep(1)
+print(len(held) > 32, urllib.request.urlopen(url, timeout=20).status)
+"""
+    before = most = len(os.listdir("/proc/self/fd"))
+    running = asyncio.create_task(sandbox.run(Command(argv=[sandbox.system.python, "-c", script], registries=True, timeout_s=60)))
+    while not running.done():
+        most = max(most, len(os.listdir("/proc/self/fd")))
+        await asyncio.sleep(0.02)
+    assert (await running).stdout == "True 200\n", running.result().stderr
+    assert 5 < most - before <= 2 * CONNECTIONS + 20
