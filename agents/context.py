@@ -64,6 +64,9 @@ class Journal(Protocol):
 
     async def load_artifact(self, name: str) -> bytes: ...
 
+    async def drop_artifacts(self, begin: str, end: str) -> None:
+        """Forget those whose names begin and end so."""
+
 
 class EffectsLedger(Protocol):
     """Intent first, then the doing, then its result; a key that is done answers its result without doing it again."""

@@ -116,6 +116,10 @@ class FencedJournal:
         async with self._lease.database.connection() as connection:
             return await self._artifacts.load(connection, self._lease.task_id, name)
 
+    async def drop_artifacts(self, begin: str, end: str) -> None:
+        async with self._lease.transaction() as tx:
+            await self._artifacts.drop(tx, self._lease.task_id, begin, end)
+
 
 class FencedEffects:
     """Implements `agents.context.EffectsLedger`."""

@@ -11,7 +11,7 @@ from agent_orchestrator.supervisor.context import SupervisorContext
 from agent_orchestrator.supervisor.risk import diff_risk, plan_risk
 from agent_orchestrator.supervisor.routes import blockers, current_review, is_command, needs_draft
 from agent_orchestrator.supervisor.state import SupervisorState
-from agents.loop.patch import keep_patch, load_patch, publish_patch
+from agents.loop.patch import forget_patches, keep_patch, load_patch, publish_patch
 from agents.loop.secrets import blocking_secrets, find_secrets, secrets_of, shown_patch
 from shared.errors import RepositoryError, TaskFailedError
 from shared.secrets.scan import as_json, listed
@@ -215,6 +215,7 @@ async def report(state: SupervisorState, runtime: Runtime[SupervisorContext]) ->
         done["notes"] = [f"The work is on the branch {branch}, without a pull request: it is yours.", *done["notes"]]
     if state.get("nothing_to_do"):
         done["notes"] = [state["nothing_to_do"], *done["notes"]]
+    await forget_patches(runtime.context)
     await runtime.context.journal.update(
         Stage.REPORT, status, details=outcome.replace("_", " "), events=[("task_completed", done)], **fields
     )

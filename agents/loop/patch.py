@@ -43,5 +43,11 @@ async def load_patch(context: TaskContext, base_commit: str, digest: str | None,
     raise TaskFailedError("The saved patch is not the one that was made.", "Retry the task.", code="patch_mismatch")
 
 
+async def forget_patches(context: TaskContext) -> None:
+    """At the task's end: the one that people read stays."""
+    for name in (CHANGE, DRAFT):
+        await context.journal.drop_artifacts(f"{name}-", ".patch")
+
+
 def _kept_as(name: str, digest: str) -> str:
     return f"{name}-{digest[:16]}.patch"

@@ -56,6 +56,10 @@ class PostgresArtifacts:
     async def list_(self, tx: AsyncConnection, task_id: str) -> list[Artifact]:
         return await artifacts_rows.list_(tx, task_id)
 
+    async def drop(self, tx: AsyncConnection, task_id: str, begin: str, end: str) -> None:
+        """Forget a task's artifacts whose names begin and end so."""
+        await artifacts_rows.drop(tx, task_id, begin, end)
+
     def _from_file(self, digest: str) -> bytes | None:
         try:
             return (self._files / digest[:2] / digest).read_bytes()

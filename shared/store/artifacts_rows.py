@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert as insert_into
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -30,6 +30,12 @@ async def get(tx: AsyncConnection, task_id: str, name: str) -> Artifact | None:
 async def list_(tx: AsyncConnection, task_id: str) -> list[Artifact]:
     """A task's artifacts by name."""
     return to_records(Artifact, await tx.execute(select(*_COLUMNS).where(artifacts.c.task_id == task_id).order_by(artifacts.c.name)))
+
+
+async def drop(tx: AsyncConnection, task_id: str, begin: str, end: str) -> None:
+    """Forget a task's artifacts whose names begin and end so."""
+    named = artifacts.c.name.startswith(begin, autoescape=True) & artifacts.c.name.endswith(end, autoescape=True)
+    await tx.execute(delete(artifacts).where(artifacts.c.task_id == task_id, named))
 
 
 async def used_hashes(tx: AsyncConnection) -> set[str]:

@@ -117,6 +117,9 @@ async def test_another_change_after_red_tests_is_tested_itself(settings: Setting
         done, _ = await approve_all(working, task.id)
         assert done.outcome == "pull_request", done.error
         assert [results["results"]["verdict"] for results in await told(working, task.id, "test_results")] == ["failed", "passed"]
+        async with working.database.connection() as connection:
+            names = {artifact.name for artifact in await working.artifacts.list_(connection, task.id)}
+        assert {name for name in names if name.endswith(".patch")} == {"change.patch"}
 
 
 async def test_a_comment_on_a_change_outlives_a_wider_plan_that_a_person_edits(working: Resources, repository: Path) -> None:

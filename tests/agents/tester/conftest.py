@@ -114,6 +114,10 @@ class MemoryJournal:
             raise NotFoundError(f"There is no artifact {name}.")
         return self.artifacts[name]
 
+    async def drop_artifacts(self, begin: str, end: str) -> None:
+        for name in [name for name in self.artifacts if name.startswith(begin) and name.endswith(end)]:
+            del self.artifacts[name]
+
 
 class Bench:
     """Tests a repository given as files, with a change given as files (None deletes one)."""
