@@ -232,6 +232,7 @@ class DockerProvider:
                 hostname="sandbox",
                 working_dir="/",
                 environment={},
+                use_config_proxy=False,
                 labels=build_labels(spec),
                 host_config=api.create_host_config(**options),
             )

@@ -98,6 +98,22 @@ async def test_the_system_is_that_of_the_image(provider: DockerProvider, docker_
         assert (await sandbox.run(Command(argv=[program, "--version"]))).ok
 
 
+async def test_the_hosts_proxy_and_its_password_stay_outside(
+    provider: DockerProvider, docker_engine: RunningEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxies = dict.fromkeys(("httpProxy", "httpsProxy", "ftpProxy", "noProxy", "allProxy"), "http://corp:canary-7f3a@proxy:3128")
+    (tmp_path / "config.json").write_text(json.dumps({"proxies": {"default": proxies}}))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    opened = await DockerProvider(runtime="runc", found=provider.found).open(spec(tmp_path / "w"))
+    try:
+        seen = await shell(opened, "env; cat /proc/*/environ 2>/dev/null | tr '\\0' '\\n'")
+        told = docker_engine.docker("inspect", *containers(docker_engine))
+    finally:
+        await opened.aclose()
+    assert "PATH=" in seen.stdout
+    assert "canary-7f3a" not in seen.stdout + told
+
+
 async def test_a_command_has_no_right_at_all(sandbox: Sandbox) -> None:
     result = await shell(
         sandbox, "id -u; grep -E 'Cap(Prm|Eff|Bnd)|NoNewPrivs' /proc/self/status; ls /sys/class/net; cat /proc/1/environ; kill -9 1"
