@@ -16,6 +16,7 @@ from shared.forge.local import LocalForge
 from shared.forge.port import Commit
 from shared.sandbox.port import Command, Limits, Sandbox, SandboxProvider, SandboxSpec
 from tests.conformance.test_escapes import CANARY
+from tests.conformance.test_sandbox import shell
 
 
 async def test_a_link_swapped_while_the_host_reads_leads_nowhere(isolated: Sandbox | None, workspace: Path, tmp_path: Path) -> None:
@@ -149,3 +150,14 @@ async def test_what_git_on_the_host_makes_of_it_runs_nothing(
         assert not path.lstat().st_mode & (stat.S_ISUID | stat.S_ISGID) or path.is_dir(), path
     assert not (Path(repo) / ".git/hooks/pre-push").exists()
     assert list(marks.iterdir()) == []
+
+
+async def test_a_setuid_program_gains_nothing(isolated: Sandbox | None, workspace: Path) -> None:
+    """Neither inside, nor for others of this machine who come upon it: only its owner is let into the data folder."""
+    if isolated is None:
+        return
+    script = "cp /usr/bin/id ./id; chmod 6755 ./id; id -u; ./id -u; grep -i nonewprivs /proc/self/status"
+    result = await shell(isolated, script)
+    before, after, privileges = result.stdout.split("\n")[:3]
+    assert before == after
+    assert privileges.split() in (["NoNewPrivs:", "1"], []), "gVisor's /proc says nothing about it"
