@@ -259,5 +259,5 @@ async def test_among_many_owners_nothing_but_their_own_rows_is_looked_at(databas
         await owners.add(tx, [Usage(3, 4, 0.001)], 0.001)
         await spending.of_task(tx, "ann", "project_w", "2026-11-21", "2026-11")
         scans = "SELECT seq_scan, idx_scan FROM pg_stat_xact_user_tables WHERE relname = 'spending'"
-        found = (await tx.exec_driver_sql(scans)).one()
-    assert (found[0], found[1] > 0) == (0, True)
+        found = (await tx.exec_driver_sql(scans)).mappings().one()
+    assert (found["seq_scan"], found["idx_scan"] > 0) == (0, True)
