@@ -21,6 +21,7 @@ from shared.sandbox.port import Command, Sandbox
 from shared.types import CommandResult
 
 _OUTPUT_KEPT = 200_000
+_SIZE = "import os, sys; print(os.stat(sys.argv[1]).st_size)"
 _NO_METADATA = ("PackageNotFoundError", "DistributionNotFound", "No package metadata was found")
 _VERSIONS = ("SETUPTOOLS_SCM_PRETEND_VERSION", "PDM_BUILD_SCM_VERSION", "PBR_VERSION", "UV_DYNAMIC_VERSIONING_BYPASS")
 
@@ -155,8 +156,9 @@ class WorkspaceRun:
         try:
             if not await self.sandbox.exists(path):
                 return None
-            size = await self.sandbox.run(Command(["stat", "-c", "%s", path], timeout_s=20))
-            if not size.ok or not size.stdout.strip().isdigit() or int(size.stdout) > MAX_JUNIT_BYTES:
+            asked = [self.sandbox.system.python, "-I", "-S", "-c", _SIZE, path]
+            size = (await self.sandbox.run(Command(asked, timeout_s=20))).stdout.strip()
+            if not size.isdigit() or int(size) > MAX_JUNIT_BYTES:
                 return b"too large"
             return await self.sandbox.read(path)
         except PersevereError:

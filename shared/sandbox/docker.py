@@ -169,14 +169,15 @@ class DockerProvider:
         if self._runtime is not None or GVISOR not in offered or default == GVISOR:
             return await self._try_runtime(image, self._runtime or default, rootless)
         try:
-            return await self._try_runtime(image, GVISOR, rootless)
+            return await self._try_runtime(image, GVISOR, rootless, chosen=False)
         except SandboxUnreachableError:
             raise
         except SandboxError as error:
             found = await self._try_runtime(image, default, rootless)
             return replace(found, remarks=(*found.remarks, f"its {GVISOR} does not work: {error.message.rstrip('.')}"))
 
-    async def _try_runtime(self, image: str, runtime: str, rootless: bool) -> Found:
+    async def _try_runtime(self, image: str, runtime: str, rootless: bool, *, chosen: bool = True) -> Found:
+        """`chosen`: somebody asked for it. What nobody asked for also has to run the programs of every day."""
         with tempfile.TemporaryDirectory(prefix="persevere-probe-") as folder:
             workspace, shared = Path(folder, "workspace"), Path(folder, "shared")
             workspace.mkdir()
@@ -189,6 +190,8 @@ class DockerProvider:
             sandbox = await open_remote(self.name, spec, DockerMachine(self.engine, container), system)
             try:
                 version = await self._ask(sandbox)
+                if not chosen:
+                    await _check_everyday(sandbox)
                 seen = await sandbox.run(Command(argv=["cat", str(shared / "word")], timeout_s=30))
             finally:
                 await sandbox.aclose()
@@ -260,3 +263,10 @@ def _remarks(warnings: Sequence[str], rootless: bool) -> tuple[str, ...]:
         return ()
     where = "this rootless engine" if rootless else "this engine"
     return (f"{where} does not enforce every limit ({'; '.join(warnings)}), so only the watch inside keeps them",)
+
+
+async def _check_everyday(sandbox: RemoteSandbox) -> None:
+    """A gVisor older than the image's programs refuses their newer system calls, `ls` first."""
+    ran = await sandbox.run(Command(argv=["/bin/sh", "-c", "ls -la / >/dev/null && stat / >/dev/null && git --version"], timeout_s=30))
+    if not ran.ok:
+        raise SandboxError(f"common programs do not run under it ({ran.stderr.strip()[-200:]}).", "Install a newer one.")

@@ -25,6 +25,8 @@ _OVERHEAD_MB = 96
 _PROCESSORS = 2
 _OWN_PROCESSES = 64
 _GVISOR_PROCESSES = 2048
+_CLOSED = ("/root",)
+"""Folders of the image that commands may not go through: what lies below them on the host is put into one of ours."""
 
 
 def build_host_options(spec: SandboxSpec, runtime: str, mounted: Sequence[Path]) -> dict[str, Any]:
@@ -72,6 +74,9 @@ def _sizes(spec: SandboxSpec, mounted: Sequence[Path]) -> dict[str, tuple[int, s
             found[str(folder)] = (_megabytes(folder) * 5 // 4 + 8, other)
     for folder in spec.writable:
         found[str(folder)] = (_megabytes(folder) + room, mine)
+    for closed in _CLOSED:
+        if any(folder.is_relative_to(closed) for folder in (*spec.readable, *spec.writable)):
+            found.setdefault(closed, (1, "mode=755"))
     return found
 
 

@@ -89,7 +89,7 @@ async def test_packages_are_installed_by_the_registries_way(
         async with _working(settings, tmp_path, postgres_url) as resources:
             for new in ("load_config", "read_config"):
                 task, _ = await _whole(resources, repository, f"rename load_conf to {new}")
-                assert (task.outcome, task.error) == ("pull_request", None)
+                assert (task.outcome, task.error) == ("pull_request", None), task.test_results
                 assert task.test_results is not None
                 assert (task.test_results.verdict, task.test_results.passed) == ("passed", 1)
     assert len(list((tmp_path / "data" / "environments").glob("*/complete"))) == 1
