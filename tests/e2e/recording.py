@@ -39,6 +39,10 @@ for path in os.environ["WANTED"].split(":"):
 """What a process inside can find: its own and every other environment it may see, mounts, made-up files, and all it can read."""
 
 
+TOOLS = "/opt/persevere/tools"
+"""Our own packages in a template: no place of secrets, and more than a command may print."""
+
+
 @dataclass
 class Canaries:
     """Made-up secrets, one for every place that has one; each can be told from all others."""
@@ -156,7 +160,7 @@ class RecordingSandbox:
         if registries in self._looked:
             return
         self._looked.add(registries)
-        skipped = [sys.prefix, sys.base_prefix, str(Path(sys.prefix).resolve()), *map(str, self._folders)]
+        skipped = [sys.prefix, sys.base_prefix, str(Path(sys.prefix).resolve()), TOOLS, *map(str, self._folders)]
         environment: Mapping[str, str] = {"SKIPPED": ":".join(skipped), "WANTED": ":".join(map(str, self._record.wanted))}
         argv = [self.system.python, "-I", "-S", "-c", LOOK_AROUND]
         result = await self._run(Command(argv=argv, environment=environment, registries=registries, timeout_s=60))
